@@ -1,0 +1,112 @@
+package machine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+)
+
+// large is a node that knows of nodes peers, and of 1,000 services each of
+// which offerers nodes offer and one runs it, this one a tenth of them.
+func large(tb testing.TB, nodes, offerers int) (*Node, []Event) {
+	tb.Helper()
+	const services = 1000
+	n := New(Memory{}, nil)
+	cfg := Config{Host: "n1", Scope: ASScope, ClaimTimeout: time.Second}
+	word := func(i int) advert.Service {
+		return advert.Service{Name: fmt.Sprintf("s%03d", i), Preference: 100, State: advert.Stopped,
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 99, byte(i >> 8), byte(i)})}}
+	}
+	for i := range services / 10 {
+		s := plain
+		s.Name, s.Enabled, s.Addresses = word(i).Name, true, word(i).Addresses
+		cfg.Services = append(cfg.Services, s)
+	}
+	n.Step(t0, Configured{Config: cfg})
+	n.Step(t0, OSPFUp{Router: r1})
+	gen := make([]uint32, nodes+2)
+	say := func(peer, i int, st advert.State) LSASeen {
+		gen[peer]++
+		s := word(i)
+		s.State, s.Claim = st, advert.NewClaim(7, RouterID(0x0a010000+peer))
+		s.Stamp = advert.Stamp{Incarnation: 1, Generation: gen[peer]}
+		return LSASeen{Router: RouterID(0x0a010000 + peer), Ref: LSARef{Scope: ASScope, ID: uint32(gen[peer]%256)<<16 | uint32(1000+i)}, Body: advert.Body{Service: &s}}
+	}
+	for p := 1; p <= nodes; p++ {
+		r := RouterID(0x0a010000 + p)
+		n.Step(t0, Reach{Router: r, Area: true, AS: true})
+		n.Step(t0, LSASeen{Router: r, Ref: LSARef{Scope: ASScope, ID: DaemonID}, Body: advert.Body{Node: &advert.Node{Stamp: advert.Stamp{Incarnation: 1}, Host: fmt.Sprintf("n%d", p), State: advert.Online}}})
+	}
+	for i := range services {
+		n.Step(t0, say(1+i%nodes, i, advert.Started))
+		for k := 1; k < offerers; k++ {
+			n.Step(t0, say(1+(i+k)%nodes, i, advert.Stopped))
+		}
+	}
+	n.Step(t0, Adjacency{Full: 1})
+	n.Step(t0, Synced{})
+	for _, s := range n.services {
+		if s.cfg != nil && s.run != nil {
+			n.Step(t0, PrimitiveDone{Service: s.name, Run: s.run.id})
+		}
+	}
+	for range 2 {
+		for _, s := range n.services {
+			if s.topic != nil {
+				b, err := advert.Decode(s.topic.raw)
+				if err != nil {
+					tb.Fatal(err)
+				}
+				n.Step(t0, LSASeen{Router: r1, Ref: s.topic.ref, Raw: s.topic.raw, Body: b})
+			}
+		}
+	}
+	n.Step(t0.Add(time.Second), TimerFired{Key: TimerKey{Kind: TimerHolding}, Gen: n.timers[TimerKey{Kind: TimerHolding}]})
+	var events []Event
+	for k := range 4000 {
+		i := k * 7 % services
+		st := advert.Started
+		if k >= 2000 {
+			st = advert.Stopped
+		}
+		events = append(events, say(1+i%nodes, i, []advert.State{st, advert.Stopping}[k/1000%2]))
+	}
+	return n, events
+}
+
+func BenchmarkStep(b *testing.B) {
+	for _, c := range []struct{ nodes, offerers int }{{10, 2}, {100, 2}, {1000, 2}, {10, 10}, {100, 100}} {
+		nodes := c.nodes
+		b.Run(fmt.Sprintf("nodes=%d/services=1000/offerers=%d", nodes, c.offerers), func(b *testing.B) {
+			n, events := large(b, nodes, c.offerers)
+			if v := n.View(); len(v.Services) != 1000 || len(v.Nodes) < nodes {
+				b.Fatalf("%d services, %d nodes", len(v.Services), len(v.Nodes))
+			}
+			b.ReportAllocs()
+			var took []time.Duration
+			i, now := 0, t0.Add(time.Minute)
+			for b.Loop() {
+				if i == len(events) {
+					b.StopTimer()
+					n, events = large(b, nodes, c.offerers)
+					i = 0
+					b.StartTimer()
+				}
+				now = now.Add(time.Millisecond)
+				at := time.Now()
+				n.Step(now, events[i])
+				if len(took) < 1<<20 {
+					took = append(took, time.Since(at))
+				}
+				i++
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "ns-median")
+			b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "ns-99th")
+		})
+	}
+}

@@ -1,0 +1,407 @@
+package machine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+)
+
+// pinned is the effective preference of a pin's target: above all configured
+// ones (0-255).
+const pinned = 256
+
+// candidate is what the order of DESIGN section 3 compares. It holds only
+// what is flooded, so that every node orders alike.
+type candidate struct {
+	router    RouterID
+	probation bool
+	pref      int
+	has       int // 2 started, 1 starting, 0 neither
+	claim     advert.Claim
+}
+
+// better is the one order, used everywhere: not on probation, effective
+// preference, has it, claim, router id. It is total: two routers never tie.
+func (a candidate) better(b candidate) bool {
+	switch {
+	case a.probation != b.probation:
+		return !a.probation
+	case a.pref != b.pref:
+		return a.pref > b.pref
+	case a.has != b.has:
+		return a.has > b.has
+	case a.claim != b.claim:
+		return a.claim > b.claim
+	}
+	return a.router > b.router
+}
+
+// claims reports whether the candidate is starting or started.
+func (a candidate) claims() bool { return a.has > 0 }
+
+func has(st advert.State) int {
+	switch st {
+	case advert.Started:
+		return 2
+	case advert.Starting:
+		return 1
+	case advert.Stopped, advert.Stopping, advert.Failed:
+	}
+	return 0
+}
+
+// claimOf: a claim counts only while it is held; a stopped service's last one
+// must not decide anything.
+func claimOf(st advert.State, c advert.Claim) advert.Claim {
+	if has(st) == 0 {
+		return 0
+	}
+	return c
+}
+
+// disqualified is why an offer is no candidate, BecauseNone if it is one.
+// A node in maintenance stays one for what it has: it is not to be taken away.
+func (o *offer) disqualified(claims bool) Reason {
+	if why := o.whyNot(); why != BecauseNone {
+		return Reason{Code: why}
+	}
+	switch o.peer.node.State {
+	case advert.Standby:
+		return Reason{Code: BecauseStandby}
+	case advert.Maintenance:
+		if !claims {
+			return Reason{Code: BecauseMaintenance}
+		}
+	case advert.Leaving:
+		return Reason{Code: BecauseLeaving}
+	case advert.Online:
+	}
+	switch {
+	case o.said.State == advert.Failed:
+		return Reason{BecauseFailed, o.said.Failure.String()}
+	case o.s.hold.On:
+		return Reason{Code: BecauseHeld}
+	case o.said.Flags.Has(advert.FlagHolding):
+		return Reason{Code: BecauseHolding}
+	}
+	return Reason{}
+}
+
+// unfit is why this node must not run the service at all, BecauseNone if it may.
+func (n *Node) unfit(s *service) Reason {
+	strict := s.cfg != nil && s.strict()
+	switch {
+	case s.cfg == nil:
+		return Reason{Code: BecauseNotLocal}
+	case s.removed:
+		return Reason{Code: BecauseRemoved}
+	case s.next != nil:
+		return Reason{Code: BecauseReconfigured}
+	case s.disabled:
+		return Reason{Code: BecauseDisabled}
+	case n.leaving:
+		return Reason{Code: BecauseLeaving}
+	case n.duplicate:
+		return Reason{Code: BecauseDuplicateRouterID}
+	case !n.ospf.up:
+		return Reason{BecauseOSPFDown, n.ospf.why}
+	}
+	if ok, why := n.inSync(); !ok {
+		return Reason{BecauseNotInSync, why}
+	}
+	switch {
+	case n.state == advert.Standby:
+		return Reason{Code: BecauseStandby}
+	case s.hold.On:
+		return Reason{Code: BecauseHeld}
+	case s.phase.state() == advert.Failed:
+		return Reason{BecauseFailed, s.failure.String()}
+	case s.causeFail.Code != advert.FailNone: // and is still being stopped
+		return Reason{BecauseFailed, s.causeFail.String()}
+	case s.stoodStill:
+		return Reason{Code: BecauseStoodStill}
+	case strict && n.ospf.full == 0 && !s.cfg.StartAlone:
+		if n.ospf.everFull {
+			return Reason{Code: BecauseNoNeighbor}
+		}
+		return Reason{Code: BecauseAlone}
+	case strict && n.ospf.returning && has(s.phase.state()) == 0:
+		return Reason{Code: BecauseReturning}
+	}
+	if ok, have, of := n.majority(n.unit(s)); strict && !ok {
+		return Reason{BecauseNoMajority, fmt.Sprintf("%d of %d members", have, of)}
+	}
+	if n.state == advert.Maintenance {
+		return Reason{Code: BecauseMaintenance}
+	}
+	if other := n.addressTaken(s); other != "" {
+		return Reason{BecauseAddressTaken, other}
+	}
+	return Reason{}
+}
+
+// addressTaken names the service, first by name, that has an address of this
+// one without being of its group: the later name stands back.
+func (n *Node) addressTaken(s *service) string {
+	for _, a := range s.cfg.Addresses {
+		for _, u := range n.users[a] {
+			if u.name >= s.name {
+				break
+			}
+			if g := u.group(); g == "" || g != s.cfg.Group {
+				return u.name
+			}
+		}
+	}
+	return ""
+}
+
+// decide says what this node should do about a service. It is total and has
+// no side effects. What is frozen stays as it is, unless that is not safe.
+func (n *Node) decide(s *service) Verdict {
+	v := n.place(s)
+	why := n.frozen(s)
+	if why.Code == BecauseNone || n.unsafe(s, v) {
+		return v
+	}
+	if s.phase == phaseClaim || s.phase == phaseDependencies { // it has not begun
+		return Verdict{Want: WantStop, Why: why}
+	}
+	return Verdict{Want: WantStay, Why: why}
+}
+
+// place decides as if nothing were frozen. The unit is placed first; a member of a group that may not
+// run although its group does is a matter of its own.
+func (n *Node) place(s *service) Verdict {
+	u := n.unit(s)
+	why := n.unfit(s)
+	if s.phase == phaseStarted && (why.Code == BecauseOSPFDown || why.Code == BecauseNotInSync) &&
+		s.cfg.OnOSPFLoss == LossKeep && !u.strict() {
+		return Verdict{Want: WantRun, Why: Reason{Code: BecauseKeep}}
+	}
+	if why.Code == BecauseNone && u.group != "" {
+		why = n.unfitUnit(u)
+	}
+	if why.Code != BecauseNone {
+		return Verdict{Want: WantStop, Why: why}
+	}
+	self := n.self(u)
+	switch {
+	case s.config == ConfigFailed:
+		return Verdict{Want: WantStop, Why: Reason{BecauseFailed, s.failure.String()}}
+	case s.config != Active && has(s.phase.state()) == 0:
+		return Verdict{Want: WantStop, Why: Reason{Code: BecauseNotOffered}}
+	case !self.claims() && n.holding(u):
+		return Verdict{Want: WantStop, Why: Reason{Code: BecauseHolding}}
+	}
+	var v Verdict
+	if self.claims() {
+		v = n.decideHolder(s, u, self)
+	} else {
+		v = n.decideFree(s, u, self)
+	}
+	if v.Want == WantRun {
+		if broken := n.brokenDependency(s); broken != "" {
+			return Verdict{Want: WantStop, Why: Reason{BecauseDependency, broken}}
+		}
+	}
+	return v
+}
+
+// decideHolder: a holder keeps it until a better claimant shows, so that
+// nobody stops for a candidate that never claims.
+func (n *Node) decideHolder(s *service, u unit, self candidate) Verdict {
+	by, ok := n.betterClaimant(u, self)
+	if !ok {
+		return Verdict{Want: WantRun, Why: Reason{Code: BecauseHolder}}
+	}
+	who := n.hostOf(by.peer.id)
+	if s.cfg.Overlap && s.phase == phaseStarted && !(s.yieldDue && n.announcedBy(u, by)) {
+		return Verdict{Want: WantRun, Why: Reason{BecauseOverlap, who}}
+	}
+	return Verdict{Want: WantStand, Why: Reason{BecauseBetterClaimant, who}}
+}
+
+// betterClaimant is the best of those that start or run it and come before
+// this node in the order.
+func (n *Node) betterClaimant(u unit, self candidate) (by rival, ok bool) {
+	best := self
+	for r := range u.rivals {
+		if !r.claims() {
+			continue
+		}
+		if c := u.candidate(r); c.better(best) && u.disqualified(r).Code == BecauseNone {
+			best, by, ok = c, r, true
+		}
+	}
+	return by, ok
+}
+
+// announcedBy reports whether a claimant has started all that runs here, and
+// its routes are seen.
+func (n *Node) announcedBy(u unit, r rival) bool {
+	for _, m := range u.members {
+		if m.cfg == nil || m.phase != phaseStarted {
+			continue
+		}
+		o := r.of(m)
+		if o == nil || o.said.State != advert.Started ||
+			slices.ContainsFunc(o.said.Addresses, func(a netip.Addr) bool { return !n.announces(r.peer.id, a) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// decideFree: one that does not have it takes it if it comes first in the
+// order, not counting those that were passed over.
+func (n *Node) decideFree(s *service, u unit, self candidate) Verdict {
+	best, by, found := self, rival{}, false
+	skipped := RouterID(0)
+	for r := range u.rivals {
+		if u.disqualified(r).Code != BecauseNone {
+			continue
+		}
+		c := u.candidate(r)
+		if c.claims() && r.peer.node.State == advert.Maintenance {
+			return Verdict{Want: WantStand, Why: Reason{BecauseFrozenThere, n.hostOf(c.router)}}
+		}
+		if !c.claims() {
+			if st, ok := s.passed[c.router]; ok && st == r.stamp() {
+				if c.better(self) {
+					skipped = c.router
+				}
+				continue
+			}
+		}
+		if c.better(best) {
+			best, by, found = c, r, true
+		}
+	}
+	switch {
+	case !found && skipped != 0:
+		return Verdict{Want: WantRun, Why: Reason{BecauseOthersPassed, n.hostOf(skipped)}}
+	case !found:
+		return Verdict{Want: WantRun, Why: Reason{Code: BecauseBest}}
+	case best.claims():
+		return Verdict{Want: WantStand, Why: Reason{BecauseHeldBy, n.hostOf(best.router)}}
+	}
+	return Verdict{Want: WantStand, Why: Reason{BecauseBetterCandidate, n.hostOf(best.router)}, Awaited: best.router, AwaitedStamp: by.stamp()}
+}
+
+// holding reports whether the node holds back from a unit: for startup_hold,
+// and for failback_delay as long as somebody else has it.
+func (n *Node) holding(u unit) bool {
+	if !n.holdingSet || n.now.Before(n.holdUntil) {
+		return true
+	}
+	var wait time.Duration
+	for _, m := range u.members {
+		if m.cfg != nil {
+			wait = max(wait, m.cfg.FailbackWait)
+		}
+	}
+	if wait == 0 || !n.now.Before(n.holdUntil.Add(wait)) {
+		return false
+	}
+	for r := range u.rivals {
+		if r.claims() {
+			return true
+		}
+	}
+	return false
+}
+
+// obstacle is one reason why a claimed start may not begin yet.
+type obstacle struct {
+	text  string
+	plain bool // a rival a plain start waits for, for a while only
+}
+
+// obstacles are those that stand in the way of a start that is claimed
+// (DESIGN section 3, "in the way"); none: it may begin.
+func (n *Node) obstacles(s *service) []obstacle {
+	u := n.unit(s)
+	if u.strict() {
+		return n.strictObstacles(u, s.claim)
+	}
+	var in []obstacle
+	for r := range u.rivals {
+		// With overlap the old one keeps it until we are seen to have it.
+		if r.runs() && !s.cfg.Overlap && !s.waited {
+			in = append(in, obstacle{text: n.hostOf(r.peer.id) + " to stop it", plain: true})
+		}
+	}
+	for _, m := range u.members {
+		for _, l := range m.lost {
+			in = append(in, obstacle{text: "the route of " + l.host + ", whose srrd is gone, to be withdrawn"})
+		}
+	}
+	return in
+}
+
+// strictObstacles: every reachable offerer must have seen the claim and be
+// stopped, or failed and surely not running, with every member of a group;
+// every lost holder be gone.
+func (n *Node) strictObstacles(u unit, claim advert.Claim) []obstacle {
+	var in []obstacle
+	for r := range u.rivals {
+		for _, o := range r.offers {
+			if text := n.strictObstacle(o, claim); text != "" {
+				in = append(in, obstacle{text: text})
+				break
+			}
+		}
+	}
+	for _, m := range u.members {
+		for _, l := range m.lost {
+			t := l.host + ", which ran " + m.name + " when last heard"
+			if l.failedStop {
+				t = l.host + ", which could not stop " + m.name + " when last heard: fencing or confirm-stopped " + l.host
+			}
+			in = append(in, obstacle{text: t})
+		}
+	}
+	return in
+}
+
+func (n *Node) strictObstacle(o *offer, claim advert.Claim) string {
+	if !o.peer.reaches(o.scope) || o.peer.node == nil || o.live == 0 && !o.mayRun() {
+		return "" // not reachable, or no offerer; who is lost stands elsewhere
+	}
+	who := n.hostOf(o.peer.id)
+	switch {
+	case o.stuck():
+		return who + ", which could not stop it and may still run it"
+	case o.said.State != advert.Stopped && o.said.State != advert.Failed:
+		return who + " to stop it"
+	case o.said.Seen != claim:
+		return who + " to acknowledge the claim"
+	}
+	return ""
+}
+
+// bestClaim is the claim this node acknowledges: that of the best claimant it
+// sees, its own included.
+func (n *Node) bestClaim(u unit) advert.Claim {
+	var best candidate
+	found := false
+	if c := n.self(u); c.claims() {
+		best, found = c, true
+	}
+	for r := range u.rivals {
+		if !r.claims() || u.disqualified(r).Code != BecauseNone {
+			continue
+		}
+		if c := u.candidate(r); !found || c.better(best) {
+			best, found = c, true
+		}
+	}
+	if !found {
+		return 0
+	}
+	return best.claim
+}

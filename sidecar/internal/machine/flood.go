@@ -1,0 +1,429 @@
+package machine
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+)
+
+// What is flooded, under which LSA id, and whether ospfd shows it: DESIGN
+// section 4. The rules exist because ospfd delays an update in place by five
+// seconds, drops a second instance within one, and revives an old life's body
+// under an id that is used again.
+const (
+	echoTimeout  = 2 * time.Second
+	echoDoubled  = 5 // times the wait for the daemon's echo doubles: 64 s
+	retryAfter   = time.Second
+	oldKept      = 15 * time.Second        // an old G stays this long beside the new one
+	foreignKept  = 1200 * time.Millisecond // younger LSAs are dropped by MinLSArrival
+	stampEvery   = 5 * time.Second         // in-place updates of the check stamp
+	idRest       = 3700 * time.Second      // MaxAge and a little
+	gAhead       = 32                      // Gs written to disk as used beforehand
+	fewFree      = 16                      // below this, what is not urgent is coalesced
+	coalesce     = 5 * time.Second
+	exceedWithin = 60 * time.Second
+	exceedMost   = 3
+)
+
+// slot is the service id of one name, and the history of its Gs.
+type slot struct {
+	id      uint16
+	next    uint8
+	reserve uint8 // Gs up to here, from next on, are on disk as used
+	ahead   int   // how many of the reserved are left
+	used    map[uint8]time.Time
+	freed   time.Time
+	asleep  bool // from memory, not used in this life yet
+}
+
+func slotFrom(m SlotMemory) *slot {
+	s := &slot{id: m.ID, next: m.Next, reserve: m.Next, used: map[uint8]time.Time{}, freed: m.Freed, asleep: true}
+	for g, t := range m.Used {
+		s.used[g] = t
+	}
+	return s
+}
+
+// awake counts as used just now the Gs that the last life may have used after
+// it last wrote its memory.
+func (s *slot) awake(now time.Time) {
+	if !s.asleep {
+		return
+	}
+	s.asleep = false
+	for i := range uint8(gAhead) {
+		s.used[s.reserve-1-i] = now
+	}
+}
+
+func (s *slot) memory() SlotMemory {
+	m := SlotMemory{ID: s.id, Next: s.reserve, Freed: s.freed}
+	if len(s.used) > 0 {
+		m.Used = make(map[uint8]time.Time, len(s.used))
+		for g, t := range s.used {
+			m.Used[g] = t
+		}
+	}
+	return m
+}
+
+// topic is one thing this node says in one scope.
+type topic struct {
+	scope   Scope
+	said    bool
+	ref     LSARef
+	raw     []byte // as given to ospfd last
+	content []byte // the body without stamp and check time: a change of it needs a new G
+	saidAt  time.Time
+	stampAt time.Time
+	checked time.Time
+	echoed  bool
+	tries   int
+}
+
+// ownLSA is an LSA of ours as the database shows it.
+type ownLSA struct {
+	raw  []byte
+	seen time.Time
+}
+
+// flush is an LSA of ours to delete at a time.
+type flush struct {
+	at  time.Time
+	ref LSARef
+}
+
+// slotOf finds the slot of a name, or gives it the lowest free one.
+func (n *Node) slotOf(name string) *slot {
+	if s := n.slots[name]; s != nil {
+		s.freed = time.Time{}
+		s.awake(n.now)
+		return s
+	}
+	s := &slot{id: DaemonID, used: map[uint8]time.Time{}}
+	if name != "" {
+		taken := map[uint16]bool{DaemonID: true}
+		for _, other := range sortedKeys(n.slots) {
+			o := n.slots[other]
+			if !o.freed.IsZero() && n.now.Sub(o.freed) >= idRest {
+				delete(n.slots, other)
+				continue
+			}
+			taken[o.id] = true
+		}
+		for s.id = 0; taken[s.id]; s.id++ {
+		}
+	}
+	// Without a memory the first G is chance, so that an earlier life's are
+	// probably not met; chance is an input too: the incarnation.
+	h := n.inc * 0x9e3779b97f4a7c15
+	s.next = uint8(h>>56) ^ uint8(s.id)
+	if n.firstLife && !n.haunted {
+		s.next = 0 // the thesis's 222.0.0.<id> and 222.0.1.0
+	}
+	s.reserve = s.next
+	n.slots[name] = s
+	n.save()
+	return s
+}
+
+func (n *Node) freeSlot(name string) {
+	if s := n.slots[name]; s != nil {
+		s.freed = n.now
+	}
+}
+
+// takeG chooses the G of a new LSA: one that is not in our database at any
+// age and was not used within idRest; if there is none, the one that rested
+// longest.
+func (n *Node) takeG(sl *slot, scope Scope) LSARef {
+	ref := func(g uint8) LSARef { return LSARef{Scope: scope, ID: uint32(g)<<16 | uint32(sl.id)} }
+	best, found := sl.next, false
+	var rested time.Time
+	for i := range 256 {
+		g := sl.next + uint8(i)
+		if n.own[ref(g)] != nil {
+			continue
+		}
+		at, used := sl.used[g]
+		if !used || n.now.Sub(at) >= idRest {
+			best, found = g, true
+			break
+		}
+		if !found || at.Before(rested) {
+			best, found, rested = g, true, at
+		}
+	}
+	steps := int(best-sl.next) + 1
+	sl.next = best + 1
+	sl.used[best] = n.now
+	if sl.ahead -= steps; sl.ahead <= gAhead/2 {
+		sl.ahead = gAhead
+		sl.reserve = sl.next + gAhead
+		n.save()
+	}
+	return ref(best)
+}
+
+// free counts the Gs that may be used without meeting an old one.
+func (n *Node) free(sl *slot) int {
+	busy := 0
+	for _, at := range sl.used {
+		if n.now.Sub(at) < idRest {
+			busy++
+		}
+	}
+	return 256 - busy
+}
+
+// offers reports whether the service is to be in the database now.
+func (s *service) flooded() bool {
+	switch s.config {
+	case Injected, Active, Deactivated:
+		return true
+	case Disabled, Inactive, ConfigFailed:
+	}
+	return false
+}
+
+// advert is what this node says of the service now.
+func (n *Node) advert(s *service) advert.Service {
+	c := s.cfg
+	u := n.unit(s)
+	strict := u.strict()
+	a := advert.Service{
+		Name: s.name, Group: c.Group, Dependencies: c.Dependencies, Preference: c.Preference,
+		State: s.phase.state(), Step: s.phase.step(), Failure: s.failure,
+		Interval: c.Interval, LastCheck: s.checked, Addresses: c.Addresses,
+		Claim: claimOf(s.phase.state(), s.claim), Pin: s.pin, Hold: s.hold, Freeze: s.freeze, Digest: c.Digest,
+	}
+	if s.phase.state() == advert.Stopping {
+		a.Claim = s.claim // what it stops, for those who wait for it
+	}
+	if strict {
+		a.Seen = n.bestClaim(n.unit(s))
+	}
+	if a.Pin.Left != 0 && !a.Pin.Void {
+		a.Pin.Left = max(1, uint32(s.pinEnds.Sub(n.now)/time.Second))
+	}
+	for _, f := range []struct {
+		f  advert.Flags
+		on bool
+	}{{advert.FlagCritical, c.Critical}, {advert.FlagStrict, strict}, {advert.FlagOverlap, c.Overlap},
+		{advert.FlagMayStillRun, s.mayRun}, {advert.FlagProbation, s.probation},
+		{advert.FlagHolding, has(a.State) == 0 && n.holding(u)},
+		{advert.FlagRecovering, s.phase == phaseRecover}} {
+		a.Flags = a.Flags.With(f.f, f.on)
+	}
+	return a
+}
+
+// contentOf is the body less what may change without a new G: the stamp, the
+// check time and the seconds a pin has left.
+func contentOf(a advert.Service) []byte {
+	a.Stamp, a.LastCheck = advert.Stamp{}, time.Time{}
+	if a.Pin.Left != 0 {
+		a.Pin.Left = 1
+	}
+	b, err := a.Append(nil)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// flood says what has changed of a service.
+func (n *Node) flood(s *service) {
+	if !n.ospf.up || !n.ospf.latched || n.duplicate || s.cfg == nil || !s.flooded() {
+		return
+	}
+	a := n.advert(s)
+	content := contentOf(a)
+	if content == nil {
+		n.note(LevelError, s.name, "its advertisement does not fit an LSA; nothing is said of it")
+		return
+	}
+	if s.topic == nil {
+		s.topic = &topic{scope: s.cfg.Scope}
+	}
+	t := s.topic
+	switch {
+	case !t.said:
+		if !n.timerSet(s.timer(TimerRetry)) {
+			n.sayService(s, a, content)
+		}
+	case !bytes.Equal(content, t.content):
+		if !n.urgent(s, t, a) {
+			return
+		}
+		n.sayService(s, a, content)
+	case a.LastCheck.After(t.checked):
+		n.stamp(s, a)
+	}
+}
+
+// urgent reports whether a change is to be said now. While Gs are plenty
+// everything is; when they are few, only what others decide from.
+func (n *Node) urgent(s *service, t *topic, a advert.Service) bool {
+	if n.free(n.slotOf(s.name)) > fewFree {
+		return true
+	}
+	b, err := advert.Decode(t.raw)
+	if err != nil || b.Service == nil || b.Service.State != a.State || b.Service.Claim != a.Claim || b.Service.Seen != a.Seen ||
+		b.Service.Flags != a.Flags ||
+		b.Service.Preference != a.Preference || b.Service.Hold != a.Hold || b.Service.Freeze != a.Freeze || b.Service.Pin.Number != a.Pin.Number || b.Service.Pin.Void != a.Pin.Void || n.now.Sub(t.saidAt) >= coalesce {
+		return true
+	}
+	if k := s.timer(TimerCoalesce); !n.timerSet(k) {
+		n.setTimer(k, t.saidAt.Add(coalesce))
+	}
+	return false
+}
+
+func (n *Node) sayService(s *service, a advert.Service, content []byte) {
+	a.Stamp = n.nextStamp()
+	raw, err := a.Append(nil)
+	if err != nil {
+		n.note(LevelError, s.name, err.Error())
+		return
+	}
+	t := s.topic
+	t.content, t.checked, t.stampAt = content, a.LastCheck, n.now
+	n.say(t, s, n.slotOf(s.name), raw)
+	n.setTimer(s.timer(TimerEcho), n.now.Add(echoTimeout))
+}
+
+// say gives one body to ospfd under a new id.
+func (n *Node) say(t *topic, s *service, sl *slot, raw []byte) {
+	if t.said {
+		n.flushLater(t.ref, n.now.Add(oldKept))
+	}
+	t.ref = n.takeG(sl, t.scope)
+	t.raw, t.said, t.echoed, t.saidAt = raw, true, false, n.now
+	n.current[t.ref] = current{t, s}
+	n.do(Originate{Ref: t.ref, Body: raw})
+}
+
+// stamp floods a newer check time in place, seldom.
+func (n *Node) stamp(s *service, a advert.Service) {
+	t := s.topic
+	if due := t.stampAt.Add(stampEvery); n.now.Before(due) {
+		if k := s.timer(TimerStamp); !n.timerSet(k) {
+			n.setTimer(k, due)
+		}
+		return
+	}
+	b, err := advert.Decode(t.raw)
+	if err != nil || b.Service == nil {
+		return
+	}
+	a.Stamp = b.Service.Stamp
+	raw, err := a.Append(nil)
+	if err != nil {
+		n.note(LevelError, s.name, err.Error())
+		return
+	}
+	t.raw, t.checked, t.stampAt = raw, a.LastCheck, n.now
+	n.do(Originate{Ref: t.ref, Body: raw})
+}
+
+func (n *Node) nextStamp() advert.Stamp {
+	n.gen++
+	return advert.Stamp{Incarnation: n.inc, Generation: n.gen}
+}
+
+// withdrawTopic takes the service out of the database, not before receivers
+// would accept the deletion.
+func (n *Node) withdrawTopic(s *service) {
+	t := s.topic
+	s.topic = nil
+	n.cancelTimer(s.timer(TimerEcho))
+	n.cancelTimer(s.timer(TimerRetry))
+	if t == nil || !t.said || !n.ospf.up {
+		return
+	}
+	at := later(n.now, t.saidAt.Add(foreignKept))
+	// The ids it had before go first: receivers count the offer as long as one
+	// of them is there.
+	for _, f := range slices.Clone(n.flushes) {
+		if f.ref.Slot() == t.ref.Slot() && f.ref.Scope == t.ref.Scope && f.at.After(at) {
+			n.flushLater(f.ref, at)
+		}
+	}
+	n.flushLater(t.ref, at)
+	if n.leaving {
+		return
+	}
+	n.flushDue()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// daemonScopes are the scopes the daemon's announcement is needed in.
+func (n *Node) daemonScopes() []Scope {
+	var all []Scope
+	for _, s := range n.services {
+		if s.cfg != nil {
+			all = append(all, s.cfg.Scope)
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, n.cfg.Scope)
+	}
+	slices.SortFunc(all, Scope.compare)
+	return slices.Compact(all)
+}
+
+// floodDaemon says the daemon's announcement where it has changed.
+func (n *Node) floodDaemon() {
+	if !n.ospf.up || !n.ospf.latched || n.duplicate {
+		return
+	}
+	a := advert.Node{Host: n.cfg.Host, Version: n.cfg.Version, Web: n.cfg.Web, State: n.state, Freeze: n.freeze}
+	if n.leaving {
+		a.State = advert.Leaving
+	}
+	content, err := a.Append(nil)
+	if err != nil {
+		n.note(LevelError, "", err.Error())
+		return
+	}
+	scopes := n.daemonScopes()
+	n.daemon = slices.DeleteFunc(n.daemon, func(t *topic) bool {
+		if slices.Contains(scopes, t.scope) {
+			return false
+		}
+		if t.said {
+			n.flushLater(t.ref, later(n.now, t.saidAt.Add(foreignKept)))
+		}
+		return true
+	})
+	for _, sc := range scopes {
+		i := slices.IndexFunc(n.daemon, func(t *topic) bool { return t.scope == sc })
+		if i < 0 {
+			n.daemon = append(n.daemon, &topic{scope: sc})
+			i = len(n.daemon) - 1
+		}
+		t := n.daemon[i]
+		if t.said && bytes.Equal(t.content, content) || n.timerSet(TimerKey{Kind: TimerRetry}) {
+			continue
+		}
+		a.Stamp = n.nextStamp()
+		raw, err := a.Append(nil)
+		if err != nil {
+			n.note(LevelError, "", err.Error())
+			return
+		}
+		t.content = content
+		n.say(t, nil, n.slotOf(""), raw)
+		n.setTimer(TimerKey{Kind: TimerEcho}, n.now.Add(echoTimeout<<min(t.tries, echoDoubled)))
+	}
+	slices.SortFunc(n.daemon, func(a, b *topic) int { return a.scope.compare(b.scope) })
+}
