@@ -1,0 +1,77 @@
+package state
+
+import (
+	"context"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/machine"
+)
+
+// retryEvery is when a save that did not succeed is tried again: a full disk
+// is emptied by somebody.
+const retryEvery = 5 * time.Second
+
+// Writer saves memories one after the other.
+type Writer struct {
+	dir    string
+	report func(error)
+	next   chan machine.Memory // holds the one that is to be written next
+}
+
+// NewWriter makes a writer for dir. report is told of each save: its error, or
+// nil; it is called by Run.
+func NewWriter(dir string, report func(error)) *Writer {
+	return &Writer{dir: dir, report: report, next: make(chan machine.Memory, 1)}
+}
+
+// Save has m written soon, in place of one that was not yet begun. It never
+// waits. It is called by one goroutine; m is not changed afterwards by anyone.
+func (w *Writer) Save(m machine.Memory) {
+	select {
+	case <-w.next:
+	default:
+	}
+	w.next <- m
+}
+
+// Run writes until ctx ends, and then what still waits. It returns nil.
+func (w *Writer) Run(ctx context.Context) error {
+	for {
+		select {
+		case m := <-w.next:
+			w.write(ctx, m)
+		case <-ctx.Done():
+			select {
+			case m := <-w.next:
+				w.report(Save(w.dir, m))
+			default:
+			}
+			return nil
+		}
+	}
+}
+
+// write tries m, or whatever has come in the meantime, until it is saved.
+func (w *Writer) write(ctx context.Context, m machine.Memory) {
+	for {
+		err := Save(w.dir, m)
+		w.report(err)
+		if err == nil {
+			return
+		}
+		t := time.NewTimer(retryEvery)
+		select {
+		case m = <-w.next:
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			select {
+			case m = <-w.next:
+			default:
+			}
+			w.report(Save(w.dir, m))
+			return
+		}
+		t.Stop()
+	}
+}
