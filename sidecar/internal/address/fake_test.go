@@ -1,0 +1,410 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/vty"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+// fakeKernel is one namespace in memory; String prints it as ip commands. Its
+// aliases expire.
+type fakeKernel struct {
+	mu      sync.Mutex
+	routes  map[netip.Addr]bool
+	addrs   map[netip.Addr][]onDevice
+	expires map[item]time.Time
+	ops     int // changes we made
+	changed func()
+	refuse  error // of every change
+}
+
+func newFakeKernel() *fakeKernel {
+	return &fakeKernel{routes: map[netip.Addr]bool{}, addrs: map[netip.Addr][]onDevice{}, expires: map[item]time.Time{}, changed: func() {}}
+}
+
+func (k *fakeKernel) change(f func()) error {
+	k.mu.Lock()
+	k.ops++
+	if k.refuse != nil {
+		defer k.mu.Unlock()
+		return k.refuse
+	}
+	f()
+	poke := k.changed
+	k.mu.Unlock()
+	poke()
+	return nil
+}
+
+// expire drops what nobody renewed; callers hold mu.
+func (k *fakeKernel) expire() {
+	for it, at := range k.expires {
+		if !time.Now().Before(at) {
+			delete(k.expires, it)
+			k.addrs[it.addr] = slices.DeleteFunc(k.addrs[it.addr], func(o onDevice) bool { return o.device == it.device && o.ours() })
+		}
+	}
+}
+
+func (k *fakeKernel) snapshot() (snapshot, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire()
+	s := snapshot{routes: map[netip.Addr]bool{}, addrs: map[netip.Addr][]onDevice{}}
+	for a := range k.routes {
+		s.routes[a] = true
+	}
+	for a, on := range k.addrs {
+		s.addrs[a] = slices.Clone(on)
+	}
+	return s, nil
+}
+
+func (k *fakeKernel) addRoute(a netip.Addr) error { return k.change(func() { k.routes[a] = true }) }
+func (k *fakeKernel) delRoute(a netip.Addr) error { return k.change(func() { delete(k.routes, a) }) }
+
+func (k *fakeKernel) addAlias(a netip.Addr, device string, lifetime time.Duration) error {
+	return k.change(func() {
+		on := onDevice{device, Label(device), 32}
+		if !slices.Contains(k.addrs[a], on) {
+			k.addrs[a] = append(k.addrs[a], on)
+		}
+		k.expires[item{a, device}] = time.Now().Add(lifetime)
+	})
+}
+
+func (k *fakeKernel) renewAlias(a netip.Addr, device string, lifetime time.Duration) error {
+	return k.addAlias(a, device, lifetime)
+}
+
+func (k *fakeKernel) delAlias(a netip.Addr, device string) error {
+	return k.change(func() {
+		k.addrs[a] = slices.DeleteFunc(k.addrs[a], func(o onDevice) bool { return o.device == device && o.ours() })
+		delete(k.expires, item{a, device})
+	})
+}
+
+func (k *fakeKernel) watch(ctx context.Context, changed func()) error {
+	k.mu.Lock()
+	k.changed = changed
+	k.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+func (k *fakeKernel) String() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expire()
+	var lines []string
+	for a := range k.routes {
+		lines = append(lines, fmt.Sprintf("ip route append local %s/32 dev lo table local proto %d", a, Protocol))
+	}
+	for a, all := range k.addrs {
+		for _, o := range all {
+			line := fmt.Sprintf("ip address add %s/%d dev %s label %s", a, o.bits, o.device, o.label)
+			if at, ok := k.expires[item{a, o.device}]; ok {
+				line += fmt.Sprintf(" valid_lft %v", time.Until(at))
+			}
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// fakeVTY is a suite that remembers its lines. While held, it does not answer.
+type fakeVTY struct {
+	mu      sync.Mutex
+	running string
+	lines   []string
+	hold    chan struct{} // nil: answers at once
+	err     error
+}
+
+// take returns the lines since the last call.
+func (v *fakeVTY) take() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	lines := v.lines
+	v.lines = nil
+	return lines
+}
+
+func (v *fakeVTY) Configure(ctx context.Context, _ vty.Class, lines ...string) error {
+	if v.hold != nil {
+		select {
+		case <-v.hold:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil && len(lines) > 0 {
+		v.lines = append(v.lines, strings.Join(lines, " / "))
+	}
+	return v.err
+}
+
+func (v *fakeVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
+	return vty.ParseRunning(v.running), v.err
+}
+
+func (v *fakeVTY) OSPFState(context.Context) (vty.OSPFState, error) {
+	return vty.OSPFState{Running: true}, v.err
+}
+
+// bubble is a port over fakes inside a synctest bubble.
+type bubble struct {
+	*Port
+	t      *testing.T
+	kernel *fakeKernel
+	vty    *fakeVTY
+	mu     sync.Mutex // guards events and notes
+	events []machine.Event
+	notes  []string
+	stop   func()
+}
+
+func inBubble(t *testing.T, set services, f func(*bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{t: t, kernel: newFakeKernel(), vty: &fakeVTY{running: "router ospf\n ospf router-id 1.1.1.1\n"}}
+		var err error
+		b.Port, err = newPort(Config{
+			Emit: func(e machine.Event) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.events = append(b.events, e)
+			},
+			Setting: set.setting, Services: set.all, VTY: b.vty, Table: 99,
+			Log: func(n machine.Note) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.notes = append(b.notes, n.Text)
+			},
+		}, b.kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := b.Run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
+		b.stop = func() { cancel(); <-done }
+		synctest.Wait()
+		f(b)
+		b.stop()
+	})
+}
+
+// said returns the events since the last call.
+func (b *bubble) said() (text []string) {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.events {
+		text = append(text, fmt.Sprintf("%+v", e))
+	}
+	b.events = nil
+	return text
+}
+
+func (b *bubble) do(a machine.Action) []string {
+	b.Port.Do(a)
+	return b.said()
+}
+
+func (b *bubble) wantKernel(want string) {
+	b.t.Helper()
+	if got := b.kernel.String(); got != want {
+		b.t.Fatalf("kernel\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestAnAliasIsRenewedEveryThirdOfItsLifeAndExpiresWithoutThePort(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		b.do(machine.SetAddresses{Service: "mail", Addresses: []netip.Addr{x2}, On: true})
+		b.wantKernel("ip address add 10.250.0.2/32 dev lo label lo:srrd valid_lft 3s")
+		time.Sleep(900 * time.Millisecond) // virtual time
+		b.wantKernel("ip address add 10.250.0.2/32 dev lo label lo:srrd valid_lft 2.1s")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.wantKernel("ip address add 10.250.0.2/32 dev lo label lo:srrd valid_lft 2.1s")
+		b.stop()
+		if len(b.notes) > 0 {
+			t.Errorf("log: %q, want none", b.notes)
+		}
+		time.Sleep(2100 * time.Millisecond)
+		b.wantKernel("")
+	})
+}
+
+func TestWhoeverKeepsDeletingFindsItBackOnceASecond(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		b.do(machine.SetAddresses{Service: "web", Addresses: []netip.Addr{x1}, On: true})
+		b.kernel.mu.Lock()
+		before := b.kernel.ops
+		b.kernel.mu.Unlock()
+		for range 100 { // ten a second for ten seconds
+			b.kernel.mu.Lock()
+			delete(b.kernel.routes, x1)
+			poke := b.kernel.changed
+			b.kernel.mu.Unlock()
+			poke()
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		b.kernel.mu.Lock()
+		repairs := b.kernel.ops - before
+		b.kernel.mu.Unlock()
+		if repairs < repairBurst+5 || repairs > repairBurst+15 {
+			t.Errorf("%d repairs in ten seconds, want a burst of %d and then about one a second", repairs, repairBurst)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		b.wantKernel("ip route append local 10.250.0.1/32 dev lo table local proto 201")
+	})
+}
+
+func TestAFrozenOspfdDelaysNoLocalAddress(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		b.vty.hold = make(chan struct{})
+		b.do(machine.SetAddresses{Service: "mail", Addresses: []netip.Addr{x2}, On: true})
+		begin := time.Now()
+		if said := b.do(machine.Announce{Service: "mail", Addresses: []netip.Addr{x2}, On: true}); len(said) > 0 {
+			t.Errorf("announced before ospfd answered: %q", said)
+		}
+		said := b.do(machine.SetAddresses{Service: "web", Addresses: []netip.Addr{x1}, On: true})
+		if diff := cmp.Diff([]string{"{Addr:10.250.0.1 Present:true Err:}"}, said); diff != "" || !time.Now().Equal(begin) {
+			t.Errorf("local address while ospfd is frozen (after %v):\n%s", time.Since(begin), diff)
+		}
+		time.Sleep(vtyPatience)
+		want := []string{fmt.Sprintf("{Addr:10.250.0.2 State:%d Text:no answer within 5s}", machine.RouteFailed)}
+		if diff := cmp.Diff(want, b.said()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestAKernelThatRefusesIsAskedAgain(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		b.kernel.mu.Lock()
+		b.kernel.refuse = errors.New("operation not permitted")
+		b.kernel.mu.Unlock()
+		said := b.do(machine.SetAddresses{Service: "web", Addresses: []netip.Addr{x1}, On: true})
+		want := []string{"{Addr:10.250.0.1 Present:false Err:local route 10.250.0.1/32: operation not permitted}"}
+		if diff := cmp.Diff(want, said); diff != "" {
+			t.Error(diff)
+		}
+		b.kernel.mu.Lock()
+		b.kernel.refuse = nil
+		b.kernel.mu.Unlock()
+		time.Sleep(failedRetry)
+		if diff := cmp.Diff([]string{"{Addr:10.250.0.1 Present:true Err:}"}, b.said()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestWhatIsNotConfiguredIsRefusedWithTheServicesName(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		said := b.do(machine.SetAddresses{Service: "nosuch", Addresses: []netip.Addr{x1}, On: true})
+		want := []string{"{Addr:10.250.0.1 Present:false Err:address 10.250.0.1: service nosuch is not in the configuration}"}
+		if diff := cmp.Diff(want, said); diff != "" {
+			t.Error(diff)
+		}
+		said = b.do(machine.SetAddresses{Service: "web", Addresses: []netip.Addr{netip.IPv6Loopback()}, On: true})
+		if want := []string{"{Addr:::1 Present:false Err:address ::1: not an IPv4 address}"}; !slices.Equal(said, want) {
+			t.Errorf("got %q, want %q", said, want)
+		}
+		b.wantKernel("")
+	})
+}
+
+// TestKernelStories walks each way through on, announce, withdraw, off.
+func TestKernelStories(t *testing.T) {
+	vtyAlias := func(a Announcement) Setting {
+		return Setting{Way: machine.WayAlias, Driver: DriverVTY, Announce: a, Device: "eth0"}
+	}
+	set := services{
+		"local":            {},
+		"alias network":    {Setting: alias(AnnounceNetwork)},
+		"alias redist":     {Setting: alias(AnnounceRedistribute)},
+		"vty alias redist": {Setting: vtyAlias(AnnounceRedistribute)},
+	}
+	for name, v := range set {
+		v.Name, v.Addresses = name, []netip.Addr{x1}
+		set[name] = v
+	}
+	var story strings.Builder
+	for _, v := range set.all() {
+		inBubble(t, set, func(b *bubble) {
+			fmt.Fprintf(&story, "== %s\n", v.Name)
+			for _, step := range []struct {
+				words string
+				act   machine.Action
+			}{
+				{"addresses on", machine.SetAddresses{Service: v.Name, Addresses: v.Addresses, On: true}},
+				{"announce", machine.Announce{Service: v.Name, Addresses: v.Addresses, On: true}},
+				{"withdraw", machine.Announce{Service: v.Name, Addresses: v.Addresses}},
+				{"addresses off", machine.SetAddresses{Service: v.Name, Addresses: v.Addresses}},
+			} {
+				said := b.do(step.act)
+				fmt.Fprintf(&story, "\n%s\n", step.words)
+				for _, line := range said {
+					fmt.Fprintf(&story, "  says    %s\n", line)
+				}
+				for _, line := range b.vty.take() {
+					fmt.Fprintf(&story, "  vty     %s\n", line)
+				}
+				for line := range strings.SplitSeq(b.kernel.String(), "\n") {
+					fmt.Fprintf(&story, "  kernel  %s\n", line)
+				}
+			}
+			story.WriteString("\n")
+		})
+	}
+	golden(t, "stories.txt", story.String())
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}

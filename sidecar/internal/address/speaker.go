@@ -1,0 +1,271 @@
+package address
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/vty"
+)
+
+// VTY is what the port needs of the routing daemons; *vty.Router has it.
+type VTY interface {
+	Configure(ctx context.Context, c vty.Class, lines ...string) error
+	Running(ctx context.Context, d vty.Daemon) (vty.Block, error)
+	OSPFState(ctx context.Context) (vty.OSPFState, error)
+}
+
+// vtyPatience bounds one job: a frozen daemon answers neither yes nor no.
+const vtyPatience = 5 * time.Second
+
+// jobKind is what a job of the speaker is about.
+type jobKind uint8
+
+const (
+	jobNetwork jobKind = iota // the statement in ospfd
+	jobAddress                // the line in zebra or mgmtd
+	jobPermit                 // the entry of the prefix-list
+	jobPrepare
+)
+
+// job is one thing to be said to a daemon.
+type job struct {
+	kind   jobKind
+	addr   netip.Addr
+	on     bool
+	again  bool       // jobAddress: the line is there but the address is not
+	area   netip.Addr // jobNetwork
+	device string     // jobAddress
+	seq    uint64
+	done   chan error // jobPrepare
+}
+
+// result is what became of a job.
+type result struct {
+	job job
+	err error
+}
+
+// speaker does all VTY work, one job after another, and owns the residue.
+type speaker struct {
+	vty      VTY
+	file     string
+	table    uint16
+	services func() []Service
+	log      func(machine.Level, string)
+
+	noted   residue
+	wished  map[netip.Addr]netip.Addr // statements wanted now -> area
+	lines   map[vtyAddress]bool       // address lines wanted now
+	kept    map[netip.Addr]bool
+	foreign map[netip.Addr]bool // statements of the operator, as of the last Prepare
+	permits map[netip.Addr]bool // let through, as of the last Prepare
+}
+
+func (s *speaker) do(ctx context.Context, j job) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
+	defer cancel()
+	switch j.kind {
+	case jobNetwork:
+		delete(s.kept, j.addr)
+		return s.network(ctx, j)
+	case jobAddress:
+		delete(s.kept, j.addr)
+		return s.address(ctx, j)
+	case jobPermit:
+		return s.permit(ctx, j.addr)
+	case jobPrepare:
+		return s.prepare(ctx)
+	}
+	return fmt.Errorf("address: no job of kind %d", j.kind)
+}
+
+// note writes what is about to be set to the state file.
+func (s *speaker) note(r residue) error {
+	if r.equal(s.noted) {
+		return nil
+	}
+	if err := writeResidue(s.file, r); err != nil {
+		return fmt.Errorf("noting what is set in FRR: %w", err)
+	}
+	s.noted = r
+	return nil
+}
+
+func (s *speaker) network(ctx context.Context, j job) error {
+	if !j.on {
+		area, wished := s.wished[j.addr]
+		if !wished {
+			area = j.area
+		}
+		delete(s.wished, j.addr)
+		return s.noNetwork(ctx, j.addr, area)
+	}
+	if s.foreign[j.addr] {
+		return fmt.Errorf("ospfd has a statement `network %s/32` already and it is not ours: it would announce the address before the service runs; remove it", j.addr)
+	}
+	s.wished[j.addr] = j.area // Prepare says it again to a restarted ospfd
+	state, err := s.vty.OSPFState(ctx)
+	if err != nil {
+		return err
+	}
+	if !state.Running { // `router ospf` would begin an instance of our making
+		return errors.New("ospfd runs without `router ospf`")
+	}
+	r := s.noted.clone()
+	old, noted := r.network(j.addr)
+	if noted && old != j.area {
+		if err := s.noNetwork(ctx, j.addr, old); err != nil {
+			return err
+		}
+		r.Networks = without(r.Networks, network{j.addr, old})
+	}
+	r.Networks = add(r.Networks, network{j.addr, j.area}, compareNetworks)
+	if err := s.note(r); err != nil {
+		return err
+	}
+	return s.vty.Configure(ctx, vty.ClassOSPF, "router ospf", networkLine(j.addr, j.area))
+}
+
+func (s *speaker) noNetwork(ctx context.Context, addr, area netip.Addr) error {
+	if _, noted := s.noted.network(addr); !noted {
+		return nil // never set by us
+	}
+	state, err := s.vty.OSPFState(ctx)
+	if notRunning(err) || err == nil && !state.Running {
+		return nil // what it had been told ended with it
+	}
+	if err != nil {
+		return err
+	}
+	err = s.vty.Configure(ctx, vty.ClassOSPF, "router ospf", "no "+networkLine(addr, area))
+	var refused *vty.StatusError
+	if errors.As(err, &refused) && refused.Status == vty.StatusConfigFailed {
+		return nil // "Can't find specified network area configuration.": so be it
+	}
+	return err
+}
+
+// address sets or removes the line of driver vty. Whether the kernel follows is
+// for the worker to see.
+func (s *speaker) address(ctx context.Context, j job) error {
+	line := fmt.Sprintf("ip address %s/32 label %s", j.addr, Label(j.device))
+	v := vtyAddress{j.addr, j.device}
+	delete(s.lines, v)
+	if j.on {
+		s.lines[v] = true
+	}
+	if !j.on && !slices.Contains(s.noted.Addresses, v) {
+		return nil // never set by us
+	}
+	if !j.on || j.again {
+		err := s.vty.Configure(ctx, vty.ClassAddress, "interface "+j.device, "no "+line)
+		var refused *vty.StatusError
+		if errors.As(err, &refused) && refused.Status == vty.StatusConfigFailed {
+			err = nil // not there, or not zebra's: 7.5 and 8.4 say 13 without a word
+		}
+		if !j.on && notRunning(err) {
+			return nil // still noted: a saved line would come back with the daemon
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r := s.noted.clone()
+	if !j.on {
+		r.Addresses = without(r.Addresses, v)
+		return s.note(r)
+	}
+	r.Addresses = add(r.Addresses, v, compareAddresses)
+	if err := s.note(r); err != nil {
+		return err
+	}
+	return s.vty.Configure(ctx, vty.ClassAddress, "interface "+j.device, line)
+}
+
+// permit lets an address through that Prepare did not know of: a service that
+// was configured later. Nothing is asked where it is known to pass.
+func (s *speaker) permit(ctx context.Context, addr netip.Addr) error {
+	passes, known := s.permits[addr]
+	if known && !passes {
+		return fmt.Errorf("prefix-list %s in ospfd denies %s", PolicyName, addr)
+	}
+	if known {
+		return nil
+	}
+	return s.prepare(ctx)
+}
+
+// prepare brings ospfd's policy and statements up to date.
+func (s *speaker) prepare(ctx context.Context) error {
+	running, err := s.vty.Running(ctx, vty.OSPF)
+	if err != nil {
+		return err
+	}
+	if _, ok := running.Block("router ospf"); !ok {
+		return errors.New("ospfd runs without `router ospf`")
+	}
+	p := prepare(situation{
+		running: running, services: s.services(), table: s.table,
+		noted: s.noted, wished: s.wished, kept: s.kept,
+	})
+	if err := s.note(p.noted); err != nil {
+		return err
+	}
+	if err := s.vty.Configure(ctx, vty.ClassPolicy, p.policy...); err != nil {
+		return err
+	}
+	if len(p.ospf) > 0 {
+		if err := s.vty.Configure(ctx, vty.ClassOSPF, append([]string{"router ospf"}, p.ospf...)...); err != nil {
+			return err
+		}
+	}
+	s.foreign, s.permits = p.foreign, p.permits
+	for _, line := range p.notes {
+		s.log(machine.LevelInfo, line)
+	}
+	if err := s.note(p.after); err != nil {
+		return err
+	}
+	return s.sweep(ctx)
+}
+
+// sweep removes the lines of driver vty that nobody wants.
+func (s *speaker) sweep(ctx context.Context) error {
+	var failed error
+	for _, v := range slices.Clone(s.noted.Addresses) {
+		if !s.lines[v] && !s.kept[v.Address] {
+			failed = errors.Join(failed, s.address(ctx, job{kind: jobAddress, addr: v.Address, device: v.Device}))
+		}
+	}
+	return failed
+}
+
+// clean removes the lines of driver vty that nobody wants, and leaves the rest
+// to the first Prepare, since ospfd may not be up yet.
+func (s *speaker) clean(ctx context.Context, keep []netip.Addr) error {
+	for _, addr := range keep {
+		s.kept[addr] = true
+	}
+	return s.sweep(ctx)
+}
+
+// notRunning reports that nobody listens at the daemon's socket.
+func notRunning(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
+}
+
+func newSpeaker(cfg *Config) (*speaker, error) {
+	noted, err := readResidue(cfg.StateFile)
+	return &speaker{
+		vty: cfg.VTY, file: cfg.StateFile, table: cfg.Table, services: cfg.Services, log: cfg.note, noted: noted,
+		wished: map[netip.Addr]netip.Addr{}, lines: map[vtyAddress]bool{}, kept: map[netip.Addr]bool{},
+		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{},
+	}, err
+}

@@ -1,0 +1,273 @@
+package primitive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+	"github.com/srrd/srrd/sidecar/internal/machine"
+)
+
+const (
+	// WatchPatience is how long a pid file may take to name a process that
+	// runs, where the grace of the service is not longer: many programs write
+	// theirs a moment after they have gone into the background.
+	WatchPatience = 2 * time.Second
+	// lookEvery is how often a pid file that names nothing is read again.
+	lookEvery = 20 * time.Millisecond
+	// lookSeldom is that of a pid file that names a stranger.
+	lookSeldom = time.Second
+	// maxPIDFile bounds what is read of a pid file, in bytes.
+	maxPIDFile = 4 << 10
+	// userHZ is the unit of times in /proc/PID/stat (USER_HZ, asm/param.h).
+	userHZ = 100
+	// clockSlack is how much later than its pid file a process may seem to have
+	// begun: a clock that is being slewed, ticks of 10 ms.
+	clockSlack = time.Second
+)
+
+// watch is one service whose process is watched.
+type watch struct {
+	service string
+	ctx     context.Context // ended by Watch{On: false}
+	cancel  context.CancelFunc
+}
+
+// watch begins, begins anew or ends the watch of a service.
+func (p *Port) watch(a machine.Watch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.watches[a.Service]; w != nil {
+		w.cancel()
+		delete(p.watches, a.Service)
+	}
+	if !a.On || p.closed {
+		return
+	}
+	w := &watch{service: a.Service}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	p.watches[a.Service] = w
+	p.freshWatches = append(p.freshWatches, w)
+	p.rouse()
+}
+
+// keepWatch is the life of one watch.
+func (p *Port) keepWatch(ctx context.Context, w *watch) {
+	defer w.cancel()
+	defer context.AfterFunc(ctx, w.cancel)()
+	set, ok := p.config.Dirs(w.service)
+	if !ok {
+		return // it has left the configuration meanwhile
+	}
+	var text string
+	var ended bool
+	switch {
+	case set.PIDFile != "":
+		text, ended = p.followPIDFile(w.ctx, w.service, set.PIDFile, max(set.Grace, WatchPatience))
+	case set.Unit != "":
+		text, ended = p.followUnit(w.ctx, w.service, set.Unit, max(set.Grace, WatchPatience))
+	}
+	p.mu.Lock()
+	current := p.watches[w.service] == w
+	if current {
+		delete(p.watches, w.service)
+	}
+	p.mu.Unlock()
+	if ended && current {
+		p.config.Emit(machine.ProcessEnded{Service: w.service, Text: text})
+	}
+}
+
+// followPIDFile returns when the process that the file names has ended, and
+// what to say of it; false when the context ended first. A program that
+// replaced itself (a new process named by the file while the old one ended) is
+// followed on.
+func (p *Port) followPIDFile(ctx context.Context, service, path string, patience time.Duration) (string, bool) {
+	deadline := time.Now().Add(patience)
+	warned := false
+	for {
+		proc, err := openProcess(path)
+		wait := lookEvery
+		var strange *strangerError
+		switch {
+		case err == nil:
+			ended := proc.wait(ctx)
+			proc.close()
+			if !ended {
+				return "", false
+			}
+			next, err := openProcess(path)
+			if err == nil {
+				next.close()
+				continue
+			}
+			return fmt.Sprintf("process %s has ended", proc), true
+		case errors.As(err, &strange):
+			if !warned {
+				p.config.Log.Warn("the end of a service will only be seen by its checks", "service", service, "err", err)
+				warned = true
+			}
+			wait = lookSeldom
+		case !time.Now().Before(deadline):
+			return err.Error(), true
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return "", false
+		case <-t.C:
+		}
+	}
+}
+
+// process is one that runs, held by a descriptor: its number cannot come to
+// mean another one.
+type process struct {
+	pid  int
+	name string
+	fd   *os.File // a pidfd, non-blocking
+}
+
+func (p *process) String() string {
+	if p.name == "" {
+		return strconv.Itoa(p.pid)
+	}
+	return fmt.Sprintf("%d (%s)", p.pid, p.name)
+}
+
+// strangerError: the number in a pid file has come to mean another process.
+type strangerError struct {
+	path string
+	proc string
+	by   time.Duration
+}
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("pid file %s was written %s before process %s began: that one is a stranger, or the clock was set",
+		e.path, e.by.Round(time.Second), e.proc)
+}
+
+// openProcess opens the process that a pid file names, if it runs.
+func openProcess(path string) (*process, error) {
+	pid, written, err := readPIDFile(path)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("pid file %s names process %d, which does not run", path, pid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watching process %d: %w", pid, err)
+	}
+	// Non-blocking, the descriptor is waited for by the runtime's poller, and
+	// a thousand watches need no thousand threads.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd) // nothing was written
+		return nil, fmt.Errorf("watching process %d: %w", pid, err)
+	}
+	p := &process{pid: pid, fd: os.NewFile(uintptr(fd), "pidfd")}
+	if readable(uintptr(fd)) {
+		p.close()
+		return nil, fmt.Errorf("pid file %s names process %d, which has ended", path, pid)
+	}
+	// What /proc says now is of the process that the descriptor holds, or it
+	// has ended, which wait will tell.
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil {
+		p.name = advert.Printable(strings.TrimSpace(string(name)))
+	}
+	if began, ok := beginning(pid); ok && began.Sub(written) > clockSlack {
+		p.close()
+		return nil, &strangerError{path, p.String(), began.Sub(written)}
+	}
+	return p, nil
+}
+
+func (p *process) close() { _ = p.fd.Close() } // nothing was written
+
+// wait returns true when the process has ended, at once; false when the
+// context ended first.
+func (p *process) wait(ctx context.Context) bool {
+	defer context.AfterFunc(ctx, func() { _ = p.fd.SetReadDeadline(time.Unix(1, 0)) })()
+	raw, err := p.fd.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ended := false
+	err = raw.Read(func(fd uintptr) bool {
+		ended = readable(fd)
+		return ended
+	})
+	return err == nil && ended
+}
+
+// readable: a pidfd is when its process has ended (pidfd_open(2)), whether it
+// was reaped or not.
+func readable(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return err == nil && n == 1
+	}
+}
+
+// readPIDFile gives the number in the first line of a file and when it was
+// written.
+func readPIDFile(path string) (pid int, written time.Time, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // should somebody have put a FIFO there
+	if err != nil {
+		return 0, written, fmt.Errorf("pid file: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, written, fmt.Errorf("pid file: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxPIDFile))
+	if err != nil {
+		return 0, written, fmt.Errorf("pid file: %w", err)
+	}
+	line, _, _ := bytes.Cut(bytes.TrimLeft(text, " \t"), []byte("\n"))
+	pid, err = strconv.Atoi(string(bytes.TrimSpace(line)))
+	if err != nil || pid <= 0 {
+		return 0, written, fmt.Errorf("pid file %s does not begin with the number of a process", path)
+	}
+	return pid, st.ModTime(), nil
+}
+
+// beginning is when a process began, by the clock as it is set now; false
+// where /proc does not say.
+func beginning(pid int) (time.Time, bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return time.Time{}, false
+	}
+	// The name in parentheses may hold anything; starttime is field 22
+	// (proc_pid_stat(5)), the 20th behind it.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return time.Time{}, false
+	}
+	ticks, err := strconv.ParseInt(string(fields[19]), 10, 64)
+	if err != nil {
+		return time.Time{}, false
+	}
+	var up, now unix.Timespec
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_BOOTTIME, &up), unix.ClockGettime(unix.CLOCK_REALTIME, &now)); err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(0, now.Nano()-up.Nano()).Add(time.Duration(ticks) * (time.Second / userHZ)), true
+}
