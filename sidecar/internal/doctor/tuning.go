@@ -1,0 +1,221 @@
+package doctor
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/srrd/srrd/vty"
+)
+
+// What counts as fast, in milliseconds. The recommended values are below these.
+const (
+	fastTimer = 50 * time.Millisecond  // of ospfd's throttles
+	fastSPF   = 200 * time.Millisecond // longest wait between two SPF runs
+	fastBFD   = 150 * time.Millisecond // detection time
+
+	// Defaults of FRR 8.4 (ospfd/ospfd.h OSPF_SPF_*_DEFAULT, bfdd/bfd.h
+	// BFD_DEF*, zebra/zebra_rib.c ZEBRA_RIB_PROCESS_HOLD_TIME, ospfd.h
+	// OSPF_RETRANSMIT_INTERVAL_DEFAULT), in ms and s.
+	defaultSPFMax     = 5000
+	defaultBFDMillis  = 300
+	defaultBFDMult    = 3
+	defaultWorkQueue  = 10
+	defaultRetransmit = 5
+
+	// Profile is the BFD profile that Apply makes.
+	Profile = "srrd"
+)
+
+func (e *examination) timers() {
+	router, _ := e.OSPF.Block("router ospf")
+	longest := defaultSPFMax * time.Millisecond
+	if v, ok := router.Value("timers throttle spf"); ok {
+		if w := strings.Fields(v); len(w) == 3 {
+			longest = milliseconds(w[2])
+		}
+	}
+	if e.State.SPFDelay > fastTimer || e.State.SPFHold > fastTimer || longest > fastSPF {
+		e.add(Finding{
+			Severity: Slow, Subject: "timers throttle spf", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("ospfd waits up to %s between two computations of its routes when changes follow each other: a node that is lost "+
+				"while another returns keeps its routes so long.", span(max(longest, e.State.SPFDelay))),
+			Lines: ospf("timers throttle spf 0 1 50"),
+		})
+	}
+	if e.State.LSAInterval > fastTimer {
+		e.add(Finding{
+			Severity: Slow, Subject: "timers throttle lsa all", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("ospfd says the same LSA again only after %s: a service address that comes, goes and comes within that time is announced late. "+
+				"Every router between the nodes should have this line too.", span(e.State.LSAInterval)),
+			Lines: ospf("timers throttle lsa all 0"),
+		})
+	}
+	if e.State.LSAMinArrival > fastTimer {
+		e.add(Finding{
+			Severity: Slow, Subject: "timers lsa min-arrival", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("A change that arrives within %s of the one before is dropped, and comes again only 5 to 10 s later. "+
+				"Every router between the nodes should have this line too.", span(e.State.LSAMinArrival)),
+			Lines: ospf("timers lsa min-arrival 0"),
+		})
+	}
+}
+
+func (e *examination) redistribution() {
+	router, _ := e.OSPF.Block("router ospf")
+	if e.Wants.Local && e.Wants.Table != 0 {
+		line := fmt.Sprintf("redistribute table %d", e.Wants.Table)
+		if e.Zebra.Has(fmt.Sprintf("ip import-table %d", e.Wants.Table)) {
+			e.add(Finding{
+				Severity: Refuse, Subject: "table in use", Daemon: vty.Zebra,
+				Text:  fmt.Sprintf("zebra imports kernel table %d, the number srrd's routes carry: both would be announced, and withdrawn, together.", e.Wants.Table),
+				Steps: []string{"give srrd another table number in srrd.yaml"},
+			})
+		}
+		if !router.Has(line) {
+			e.add(Finding{
+				Severity: Advice, Subject: line, Daemon: vty.OSPF,
+				Text:  "ospfd does not announce the addresses of way local yet. srrd sets this line itself when it starts; in the saved configuration it is there from the beginning.",
+				Lines: ospf(line),
+			})
+		}
+	}
+	if !e.Wants.Redistribute {
+		return
+	}
+	switch rest, ok := router.Value("redistribute connected"); {
+	case !ok:
+		e.add(Finding{
+			Severity: Advice, Subject: "redistribute connected", Daemon: vty.OSPF,
+			Text: "ospfd does not announce the addresses of way alias yet. srrd sets the line, a route-map and its prefix-list itself when it starts.",
+		})
+	case !strings.Contains(rest, "route-map"):
+		e.add(Finding{
+			Severity: Advice, Subject: "redistribute connected", Daemon: vty.OSPF,
+			Text: "Every address of this node is announced, not only those of services; a route-map would choose.",
+		})
+	}
+}
+
+// detection looks at BFD and at what OSPF itself does, per interface.
+func (e *examination) detection() {
+	for _, i := range e.active() {
+		block, _ := e.OSPF.Block("interface " + i.Name)
+		e.bfd(i, block)
+		e.retransmit(i, block)
+	}
+}
+
+func (e *examination) bfd(i Interface, block vty.Block) {
+	if e.Missing[vty.BFD] != "" {
+		return // said already
+	}
+	f := Finding{Severity: Slow, Subject: "BFD on " + i.Name, Daemon: vty.OSPF}
+	profile, hasProfile := block.Value("ip ospf bfd profile")
+	detection := e.detectionTime(block, profile, hasProfile)
+	switch {
+	case !block.Has("ip ospf bfd"):
+		dead := "the dead interval, 40 s by default"
+		if i.Dead > 0 {
+			dead = fmt.Sprintf("the dead interval of %d s", i.Dead)
+		}
+		f.Text = fmt.Sprintf("There is no BFD with the neighbours on %s: one that dies silently, or whose ospfd is killed, is missed only after %s. The neighbours need it too.", i.Name, dead)
+	case detection > fastBFD:
+		f.Text = fmt.Sprintf("BFD on %s takes %s to see that a neighbour is gone.", i.Name, span(detection))
+	default:
+		return
+	}
+	if current, ok := e.BFD.Block("bfd"); !ok || profileTime(current, Profile) > fastBFD {
+		f.Lines = append(f.Lines, Lines{Class: vty.ClassBFD, Node: []string{"bfd", "profile " + Profile},
+			Set: []string{"detect-multiplier 3", "transmit-interval 50", "receive-interval 50"}})
+	}
+	f.Lines = append(f.Lines, Lines{Class: vty.ClassOSPF, Node: []string{"interface " + i.Name},
+		Set: []string{"ip ospf bfd", "ip ospf bfd profile " + Profile}})
+	e.add(f)
+}
+
+// detectionTime is multiplier times interval of an interface's sessions, as
+// far as this side decides.
+func (e *examination) detectionTime(block vty.Block, profile string, hasProfile bool) time.Duration {
+	if hasProfile {
+		bfd, _ := e.BFD.Block("bfd")
+		return profileTime(bfd, profile)
+	}
+	if v, ok := block.Value("ip ospf bfd"); ok { // `ip ospf bfd MULT RX TX`
+		if w := strings.Fields(v); len(w) == 3 {
+			if mult, err := strconv.Atoi(w[0]); err == nil {
+				return time.Duration(mult) * max(milliseconds(w[1]), milliseconds(w[2]))
+			}
+		}
+	}
+	return defaultBFDMult * defaultBFDMillis * time.Millisecond
+}
+
+func profileTime(bfd vty.Block, name string) time.Duration {
+	profile, _ := bfd.Block("profile " + name)
+	value := func(words string, otherwise int) int {
+		if v, ok := profile.Value(words); ok {
+			if n, err := strconv.Atoi(v); err == nil {
+				return n
+			}
+		}
+		return otherwise
+	}
+	interval := max(value("transmit-interval", defaultBFDMillis), value("receive-interval", defaultBFDMillis))
+	return time.Duration(value("detect-multiplier", defaultBFDMult)*interval) * time.Millisecond
+}
+
+func (e *examination) retransmit(i Interface, block vty.Block) {
+	seconds := defaultRetransmit
+	if v, ok := block.Value("ip ospf retransmit-interval"); ok {
+		if n, err := strconv.Atoi(v); err == nil {
+			seconds = n
+		}
+	}
+	if seconds <= 1 {
+		return
+	}
+	e.add(Finding{
+		Severity: Advice, Subject: "retransmit-interval on " + i.Name, Daemon: vty.OSPF,
+		Text: fmt.Sprintf("An LSA that is lost or dropped on %s is sent again after %d to %d s. The line counts for neighbours that come up after it was set.",
+			i.Name, seconds, 2*seconds),
+		Lines: []Lines{{Class: vty.ClassOSPF, Node: []string{"interface " + i.Name}, Set: []string{"ip ospf retransmit-interval 1"}}},
+	})
+}
+
+func (e *examination) workQueue() {
+	if e.Missing[vty.Zebra] != "" {
+		return
+	}
+	hold := defaultWorkQueue
+	if v, ok := e.Zebra.Value("zebra work-queue"); ok {
+		if n, err := strconv.Atoi(v); err == nil {
+			hold = n
+		}
+	}
+	if hold == 0 {
+		return
+	}
+	e.add(Finding{
+		Severity: Slow, Subject: "zebra work-queue", Daemon: vty.Zebra,
+		Text:  fmt.Sprintf("zebra collects route changes for %d ms before it acts: every zebra on the way costs a failover so much. Routers between the nodes should have this line too.", hold),
+		Lines: []Lines{{Class: vty.ClassZebra, Set: []string{"zebra work-queue 0"}}},
+	})
+}
+
+func milliseconds(s string) time.Duration {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// span writes a duration as people do: "300 ms", "1.5 s".
+func span(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " s"
+}
