@@ -1,0 +1,306 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+	"github.com/srrd/srrd/sidecar/internal/machine"
+)
+
+// startKey and startMark: no two starts with one claim.
+type startKey struct {
+	service string
+	claim   advert.Claim
+}
+
+type startMark struct {
+	host     int
+	life     int
+	recalled bool // it asked to be asked again
+}
+
+func (s *Sim) violate(format string, a ...any) {
+	v := fmt.Sprintf("%.6f %s", s.Now().Seconds(), fmt.Sprintf(format, a...))
+	s.violations = append(s.violations, v)
+	s.Log("!!! %s", v)
+}
+
+// examine looks at the whole cluster after an event.
+func (s *Sim) examine() {
+	if s.opt.Unchecked {
+		return
+	}
+	if s.parts == nil {
+		for _, h := range s.hosts {
+			s.parts = append(s.parts, s.within(h.id, s.linked))
+		}
+	}
+	for _, h := range s.hosts {
+		if h.ospf.up && s.full(h) > 0 {
+			h.met = s.now
+		}
+		within := s.parts[h.id]
+		for j, other := range s.hosts {
+			if within[j] && h.ospf.up && h.ospf.session != 0 && h.ospf.reach[j] && s.now.After(h.hung) && other.srrd != nil {
+				for k, at := range other.spoke {
+					if !at.IsZero() && s.now.Sub(at) > knownAfter {
+						h.heard[j][k] = s.now
+					}
+				}
+			}
+		}
+		for a, on := range h.zebra {
+			if u := h.units[h.owner[a]]; on && (u == nil || !u.running) {
+				s.violate("%s announces %s and does not run it", h.name, a)
+				delete(h.zebra, a)
+			}
+		}
+	}
+}
+
+// checkStart: one claim starts once, and a strict service only where it runs
+// nowhere else, or its holder was lost for lost_hold.
+func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
+	claim := startKey{a.Service, a.Env.Claim}
+	if m, twice := s.starts[claim]; twice && !h.forgot && (m.host != h.id || m.life != h.life || !m.recalled) {
+		s.violate("%s starts %s under claim %s, which was used before", h.name, a.Service, a.Env.Claim)
+	}
+	s.starts[claim] = startMark{host: h.id, life: h.life}
+	if a.Env.Claim.By() != h.router {
+		s.violate("%s starts %s under the claim %s of another", h.name, a.Service, a.Env.Claim)
+	}
+	c := h.service(a.Service)
+	if c == nil {
+		return
+	}
+	for _, d := range c.Dependencies {
+		if u := h.unit(d); !u.running || !u.ready {
+			s.violate("%s starts %s before %s, which it depends on, has started", h.name, a.Service, d)
+		}
+	}
+	s.checkGuarded(h, c)
+	for _, x := range a.Env.Addresses {
+		if !h.kernel[x] {
+			s.violate("%s starts %s before %s is on the node", h.name, a.Service, x)
+		}
+	}
+	if !c.Strict() || h.forgot {
+		return
+	}
+	hold := c.LostHold
+	if hold == 0 {
+		hold = machine.LostHold(s.opt.Dead, c)
+	}
+	k := slices.Index(s.strict, a.Service)
+	for j, other := range s.hosts {
+		u := other.units[a.Service]
+		if k >= 0 && j != h.id && u != nil && u.running && !u.adrift && other.srrd != nil && s.now.After(other.hung.Add(hold)) && s.now.Sub(other.met) > hold {
+			s.violate("%s starts the strict service %s, and %s, cut off for %s, has not stopped it", h.name, a.Service, other.name, s.now.Sub(other.met))
+		}
+		if k < 0 || j == h.id || u == nil || !u.running || s.now.Sub(h.heard[j][k]) >= hold {
+			continue
+		}
+		// One that began only after the two were parted could not be known
+		// (DESIGN section 5: without fence or members).
+		if h.heard[j][k].Equal(s.now) || h.heard[j][k].After(u.since.Add(knownAfter)) {
+			s.violate("%s starts the strict service %s while %s runs it, heard %s ago", h.name, a.Service, other.name, s.now.Sub(h.heard[j][k]))
+		}
+	}
+}
+
+// checkGuarded: with fence or members a strict service never starts while
+// another node runs it, whoever hears whom. A majority alone cannot know what
+// a node without srrd does, nor stop what does not let itself be stopped.
+func (s *Sim) checkGuarded(h *host, c *machine.Service) {
+	if !c.Strict() || !c.Fence && c.Members == 0 || h.forgot {
+		return
+	}
+	for _, other := range s.hosts {
+		if u := other.units[c.Name]; other != h && u != nil && u.running && (c.Fence || !u.adrift) {
+			s.violate("%s starts %s while %s runs it, in spite of fence or members", h.name, c.Name, other.name)
+		}
+	}
+}
+
+// knownAfter is how long a start may take to be heard of everywhere.
+const knownAfter = 50 * time.Millisecond
+
+// checkStop: no stop without a cause that was said, none before what depends
+// on it has stopped or could not be stopped.
+func (s *Sim) checkStop(h *host, a machine.RunPrimitive) {
+	for _, name := range sortedNames(h.units) {
+		if u := h.units[name]; u.running && !u.adrift && slices.Contains(u.needs, a.Service) {
+			s.violate("%s stops %s while %s, which depends on it, runs", h.name, a.Service, name)
+		}
+	}
+	if u := h.unit(a.Service); u.running && !u.noted {
+		s.violate("%s stops %s and has not said why", h.name, a.Service)
+	}
+}
+
+// checkAnnounce: announced only what has started, with its address on.
+func (s *Sim) checkAnnounce(h *host, a machine.Announce) {
+	if !a.On {
+		return
+	}
+	if u := h.unit(a.Service); !u.running || !u.ready {
+		s.violate("%s announces %s, whose start has not succeeded", h.name, a.Service)
+	}
+	for _, x := range a.Addresses {
+		if !h.kernel[x] {
+			s.violate("%s announces %s, which is not on the node", h.name, x)
+		}
+	}
+}
+
+// idRest is DESIGN section 4's rest of an LSA id.
+const idRest = 3700 * time.Second
+
+// checkID: an id is not given to other words within idRest, but to the same
+// ones with a newer check stamp.
+func (s *Sim) checkID(h *host, a machine.Originate) {
+	b, err := advert.Decode(a.Body)
+	if err != nil {
+		s.violate("%s floods what cannot be read: %v", h.name, err)
+		return
+	}
+	if u, used := h.used[a.Ref]; used && !h.forgot && !h.behind && u.stamp != b.Stamp() && s.now.Sub(u.at) < idRest && s.restless(h, a.Ref) {
+		s.violate("%s uses the id %s again after %s", h.name, a.Ref, s.now.Sub(u.at))
+	}
+	if b.Service != nil {
+		if k := slices.Index(s.strict, b.Service.Name); k >= 0 && h.spoke[k].IsZero() {
+			h.spoke[k] = s.now
+		}
+	}
+	h.used[a.Ref] = use{s.now, b.Stamp()}
+}
+
+// restless reports whether another G of the same slot was free.
+func (s *Sim) restless(h *host, ref machine.LSARef) bool {
+	busy := 0
+	for r, u := range h.used {
+		if r.Slot() == ref.Slot() && r.Scope == ref.Scope && s.now.Sub(u.at) < idRest {
+			busy++
+		}
+	}
+	return busy < 128 // crashes leave ids behind that may have been used
+}
+
+// Settled says what is wrong with a cluster that was left in peace: nothing,
+// if in each connected part each service that can run runs exactly once.
+func (s *Sim) Settled() []string {
+	var wrong []string
+	for _, h := range s.hosts {
+		if h.srrd != nil && len(h.waiting) > 0 {
+			wrong = append(wrong, fmt.Sprintf("%s never answered %d commands", h.name, len(h.waiting)))
+		}
+	}
+	names := map[string]bool{}
+	for _, h := range s.hosts {
+		for _, c := range h.cfg.Services {
+			names[c.Name] = true
+		}
+	}
+	var all []string
+	for n := range names {
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	views := make([]map[string]machine.ServiceView, len(s.hosts))
+	for i, h := range s.hosts {
+		views[i] = map[string]machine.ServiceView{}
+		if h.srrd != nil {
+			for _, v := range h.srrd.View().Services {
+				views[i][v.Name] = v
+			}
+		}
+	}
+	done := make([]bool, len(s.hosts))
+	for i := range s.hosts {
+		if done[i] {
+			continue
+		}
+		part := s.within(i, s.linked)
+		part[i] = true
+		for j := range part {
+			done[j] = done[j] || part[j]
+		}
+		groups := map[string]string{} // where a group runs, by the first member found
+		for _, name := range all {
+			if w := s.settledIn(part, name, views, groups); w != "" {
+				wrong = append(wrong, w)
+			}
+		}
+	}
+	return wrong
+}
+
+func (s *Sim) settledIn(part []bool, name string, views []map[string]machine.ServiceView, groups map[string]string) string {
+	var runs, can []string
+	group := ""
+	for j, in := range part {
+		h := s.hosts[j]
+		if !in || !h.on {
+			continue
+		}
+		v := views[j][name]
+		if u := h.units[name]; u != nil && u.running && h.srrd != nil {
+			runs = append(runs, h.name)
+			group = v.Group
+		}
+		if h.srrd == nil || !h.ospf.up {
+			continue
+		}
+		for _, o := range v.Offers {
+			if o.Self && o.WhyNot == "" && v.Code != "dependency" {
+				can = append(can, h.name)
+			}
+		}
+	}
+	switch {
+	case len(runs) > 1:
+		return fmt.Sprintf("%s runs on %s of one part", name, strings.Join(runs, " and "))
+	case len(runs) == 0 && len(can) > 0 && !blocked(part, name, views):
+		if at := groups[group]; group == "" || at == "" || slices.Contains(can, at) {
+			return fmt.Sprintf("%s runs nowhere, though %s could", name, strings.Join(can, " and "))
+		}
+	case len(runs) == 1 && group != "":
+		if at, known := groups[group]; known && at != runs[0] {
+			return fmt.Sprintf("group %s is divided: %s runs on %s, others on %s", group, name, runs[0], at)
+		}
+		groups[group] = runs[0]
+	}
+	return ""
+}
+
+// blocked reports whether a person is needed: somebody may still run it, or
+// another member of its group.
+func blocked(part []bool, name string, views []map[string]machine.ServiceView) bool {
+	for j, in := range part {
+		if !in {
+			continue
+		}
+		for _, v := range views[j] {
+			if v.Name != name && (v.Group == "" || v.Group != views[j][name].Group) {
+				continue
+			}
+			for _, n := range v.Notices {
+				if strings.Contains(n, "may still run") {
+					return true
+				}
+			}
+			for _, o := range v.Offers {
+				if o.Flags.Has(advert.FlagMayStillRun) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Quiet is how long ago a service was last started or stopped.
+func (s *Sim) Quiet() time.Duration { return s.now.Sub(s.lastIO) }

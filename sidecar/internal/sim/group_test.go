@@ -1,0 +1,101 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/sidecar/internal/sim"
+)
+
+// webGroup is the example of the thesis: the resource disk, the service apache
+// that depends on it, both critical, and a counter nobody would miss.
+func webGroup(int) machine.Config {
+	disk, apache, count := resource("disk"), network("apache", "10.99.1.1"), network("count", "10.99.1.2")
+	for _, s := range []*machine.Service{&disk, &apache, &count} {
+		s.Group = "WEB"
+	}
+	disk.Critical, apache.Critical = true, true
+	apache.Dependencies = []string{"disk"}
+	return config(apache, count, disk)
+}
+
+func groupCluster(seed uint64) *sim.Sim {
+	o := sim.Options{Seed: seed, Trace: true, Routers: true, Dead: 4 * time.Second}
+	for i := range 3 {
+		o.Nodes = append(o.Nodes, webGroup(i))
+	}
+	s := sim.New(o)
+	for i := range 3 {
+		s.Boot(i)
+	}
+	return s
+}
+
+// whole waits until all of the group runs on one node, and says which.
+func whole(t *testing.T, s *sim.Sim, within time.Duration, members ...string) int {
+	t.Helper()
+	at := -1
+	if !s.RunUntil(within, func() bool {
+		at = -1
+		for _, m := range members {
+			r := s.Runs(m)
+			if len(r) != 1 || at >= 0 && at != r[0] || s.Service(r[0], m).State != advert.Started {
+				return false
+			}
+			at = r[0]
+		}
+		return true
+	}) {
+		t.Fatalf("the group does not run whole after %s: %v %v %v\n%s", within, s.Runs("disk"), s.Runs("apache"), s.Runs("count"), tail(s))
+	}
+	return at
+}
+
+func tail(s *sim.Sim) string {
+	tr := s.Trace()
+	if len(tr) > 6000 {
+		tr = tr[len(tr)-6000:]
+	}
+	return tr
+}
+
+func noViolation(t *testing.T, s *sim.Sim) {
+	t.Helper()
+	for _, v := range s.Violations() {
+		t.Error(v)
+	}
+}
+
+func TestAGroupStartsOnOneNodeAndMovesWhole(t *testing.T) {
+	s := groupCluster(1)
+	at := whole(t, s, 10*time.Second, "disk", "apache", "count")
+	to := (at + 1) % 3
+	s.Command(to, machine.Command{ID: 1, Verb: machine.VerbMove, Service: "apache", Node: s.Config(to).Host})
+	s.Run(time.Second)
+	if got := whole(t, s, 5*time.Second, "disk", "apache", "count"); got != to {
+		t.Fatalf("the group moved to node %d, want %d\n%s", got, to, tail(s))
+	}
+	noViolation(t, s)
+}
+
+func TestACriticalFailureTakesTheGroupAlongAndAnotherDoesNot(t *testing.T) {
+	s := groupCluster(2)
+	at := whole(t, s, 10*time.Second, "disk", "apache", "count")
+	s.Script(at, "count", machine.PrimCheck, sim.Behaviour{Outcome: machine.OutcomeFailed})
+	s.Command(at, machine.Command{ID: 1, Verb: machine.VerbStop, Service: "count"})
+	s.Run(2 * time.Second)
+	if got := whole(t, s, time.Second, "disk", "apache"); got != at || len(s.Runs("count")) != 0 {
+		t.Fatalf("stopping a member nobody needs moved the group to %d, count on %v", got, s.Runs("count"))
+	}
+	s.Command(at, machine.Command{ID: 2, Verb: machine.VerbStart, Service: "count"})
+	whole(t, s, 5*time.Second, "disk", "apache", "count")
+	s.Script(at, "apache", machine.PrimRestart, sim.Behaviour{Outcome: machine.OutcomeFailed})
+	s.Command(at, machine.Command{ID: 3, Verb: machine.VerbRestart, Service: "apache"})
+	s.Run(3 * time.Second)
+	if got := whole(t, s, 10*time.Second, "disk", "apache", "count"); got == at {
+		t.Fatalf("a critical member failed on node %d and the group stayed\n%s", at, tail(s))
+	}
+	noViolation(t, s)
+}
