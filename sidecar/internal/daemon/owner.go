@@ -1,0 +1,197 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/srrd/srrd/lsdb"
+	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/sidecar/internal/metrics"
+	"github.com/srrd/srrd/sidecar/internal/view"
+)
+
+// inboxSize bounds the events that wait for the owner; ports block beyond it.
+const inboxSize = 8192
+
+// owner runs the machine. Everything in it belongs to run.
+type owner struct {
+	node    *machine.Node
+	ports   []port
+	save    func(machine.Memory)
+	mirror  func(context.Context) (*lsdb.Snapshot, error)
+	log     *slog.Logger
+	inbox   chan machine.Event
+	asks    chan ask
+	notes   chan machine.Note
+	timers  *timers
+	builder *view.Builder
+	metrics *metrics.Collector
+	board   *view.Board
+	answers map[uint64]chan machine.Answer
+	asked   uint64
+	exit    bool
+	hear    func(machine.Event) // told every event before the machine is
+	last    *lsdb.Snapshot      // of the mirror
+	done    chan struct{}       // closed when run has ended: nobody takes events any more
+}
+
+// port is what the owner knows of a port.
+type port interface{ Do(machine.Action) }
+
+// ask is a command with where its answer goes.
+type ask struct {
+	cmd    machine.Command
+	answer chan machine.Answer // room for one
+}
+
+func newOwner(node *machine.Node, board *view.Board, log *slog.Logger) *owner {
+	o := &owner{node: node, board: board, log: log, inbox: make(chan machine.Event, inboxSize), asks: make(chan ask), notes: make(chan machine.Note, 64),
+		timers: newTimers(), answers: map[uint64]chan machine.Answer{},
+		save: func(machine.Memory) {}, hear: func(machine.Event) {}, done: make(chan struct{})}
+	o.metrics = metrics.New(metrics.Options{Read: board.Read, Inbox: func() (int, int) { return len(o.inbox), cap(o.inbox) }})
+	o.builder = &view.Builder{OnFailover: o.metrics.Failover}
+	return o
+}
+
+// errExit ends everything after an orderly shutdown.
+var errExit = errors.New("shut down in order")
+
+// run takes events until ctx ends or the machine says Exit.
+func (o *owner) run(ctx context.Context) error {
+	defer close(o.done)
+	defer o.board.Close()
+	defer o.timers.tick.Stop()
+	for !o.exit {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ev := <-o.inbox:
+			o.step(ev)
+		case a := <-o.asks:
+			o.asked++
+			a.cmd.ID = o.asked
+			o.answers[a.cmd.ID] = a.answer
+			o.step(a.cmd)
+		case n := <-o.notes:
+			o.note(n)
+			o.builder.Note(time.Now(), n.Level, n.Service, n.Text)
+		case <-o.timers.tick.C:
+			for {
+				fired, ok := o.timers.fired(time.Now())
+				if !ok {
+					break
+				}
+				o.step(fired)
+			}
+			o.timers.arm()
+		case <-o.board.Asked():
+			o.publish(ctx)
+		}
+	}
+	return errExit
+}
+
+// publish drains the inbox, so that a reader sees what was there before it
+// asked, and puts up a snapshot.
+func (o *owner) publish(ctx context.Context) {
+	for range len(o.inbox) {
+		o.step(<-o.inbox)
+	}
+	// The mirror belongs to another goroutine, which may wait for room in our
+	// inbox: it is asked with the inbox just drained, and not for long.
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	if mirror, err := o.mirror(short); err == nil {
+		o.last = mirror // else the one before stands
+	}
+	o.board.Publish(o.builder.Snapshot(time.Now(), o.node.View(), view.Database{Mirror: o.last, Decode: decodeOpaque}))
+}
+
+// step is the one place where the machine runs.
+func (o *owner) step(ev machine.Event) {
+	now := time.Now()
+	o.hear(ev)
+	acts := o.node.Step(now, ev)
+	for _, a := range acts {
+		switch a := a.(type) {
+		case machine.SetTimer:
+			o.timers.set(a)
+		case machine.Save:
+			o.save(a.Memory)
+		case machine.Note:
+			o.note(a)
+		case machine.Answer:
+			if c, ok := o.answers[a.ID]; ok {
+				delete(o.answers, a.ID)
+				c <- a
+			}
+		case machine.Exit:
+			o.exit = true
+		case machine.Originate, machine.Flush, machine.SetAddresses, machine.Announce, machine.WriteMark,
+			machine.RunPrimitive, machine.CancelPrimitive, machine.Watch:
+			for _, p := range o.ports {
+				p.Do(a)
+			}
+		}
+	}
+	o.builder.Step(now, ev, acts)
+	o.metrics.Step(now, ev, acts)
+}
+
+func (o *owner) note(n machine.Note) {
+	level := slog.LevelInfo
+	switch n.Level {
+	case machine.LevelWarning:
+		level = slog.LevelWarn
+	case machine.LevelError:
+		level = slog.LevelError
+	case machine.LevelInfo:
+	}
+	var attrs []any
+	if n.Service != "" {
+		attrs = append(attrs, "service", n.Service)
+	}
+	o.log.Log(context.Background(), level, n.Text, attrs...)
+}
+
+// emit is the ports' way into the inbox. It blocks while that is full, and
+// drops the event when the owner has ended: a port must be able to end too.
+func (o *owner) emit(ev machine.Event) {
+	select {
+	case o.inbox <- ev:
+	case <-o.done:
+	}
+}
+
+// say is the ports' way to tell something to people.
+func (o *owner) say(n machine.Note) {
+	select {
+	case o.notes <- n:
+	case <-o.done:
+	}
+}
+
+// ask sends a command and waits for its answer.
+func (o *owner) ask(ctx context.Context, c machine.Command) (string, error) {
+	a := ask{cmd: c, answer: make(chan machine.Answer, 1)}
+	select {
+	case o.asks <- a:
+	case <-o.done:
+		return "", view.ErrClosed
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	select {
+	case got := <-a.answer:
+		if got.Err != "" {
+			return got.Text, errors.New(got.Err)
+		}
+		return got.Text, nil
+	case <-o.done:
+		return "", view.ErrClosed
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}

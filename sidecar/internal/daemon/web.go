@@ -1,0 +1,112 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os/user"
+	"slices"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/srrd/srrd/sidecar/internal/config"
+	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/sidecar/internal/shell"
+	"github.com/srrd/srrd/sidecar/internal/web"
+	"github.com/srrd/srrd/vty"
+)
+
+// serveWeb serves the pages. They are a face: a port that is taken or a
+// certificate that cannot be read is said, and the cluster goes on.
+func (d *daemon) serveWeb(ctx context.Context) error {
+	c := d.config.Load().Daemon
+	s, err := web.New(d.webConfig(c))
+	if err == nil {
+		var l net.Listener
+		if l, err = s.Listen(ctx); err == nil {
+			d.log.Info("pages are served", "address", c.Web.Listen)
+			err = s.Run(ctx, l)
+		}
+	}
+	if err != nil {
+		d.owner.say(machine.Note{Level: machine.LevelError, Text: "no pages are served: " + err.Error()})
+	}
+	return nil
+}
+
+func (d *daemon) webConfig(c config.Daemon) web.Config {
+	w := web.Config{Listen: c.Web.Listen, Deps: webDeps{d}, Files: &serviceFiles{path: d.opt.Config, current: d.config.Load, targets: &d.targets}, Log: d.log, Local: localPerson(c.Shell.Group), Metrics: d.owner.metrics.Handler()}
+	w.Look = func(ctx context.Context, who, line string, out io.Writer) (done, looks bool) {
+		if !shell.Looks(line) {
+			return false, false
+		}
+		return (&shell.Shell{Deps: d}).Exec(ctx, who, line, out) == shell.StatusSuccess, true
+	}
+	for _, doc := range shell.Commands() {
+		w.Commands = append(w.Commands, web.Command(doc))
+	}
+	if c.Web.Certificate != "" {
+		w.TLS = &web.TLS{Certificate: c.Web.Certificate, Key: c.Web.Key, Clients: c.Web.Clients, Roles: map[string]web.Role{}}
+		roles := map[string]web.Role{web.Viewer.String(): web.Viewer, web.Operator.String(): web.Operator, web.Admin.String(): web.Admin}
+		for subject, role := range c.Web.Roles {
+			w.TLS.Roles[subject] = roles[role]
+		}
+	}
+	return w
+}
+
+// webDeps is the daemon as the pages need it.
+type webDeps struct{ *daemon }
+
+// Configure gives a routing daemon lines of configuration.
+func (d webDeps) Configure(ctx context.Context, name string, lines []string) error {
+	class := vty.ClassOSPF
+	if name == "zebra" {
+		class = vty.ClassAddress
+	}
+	return d.router.Configure(ctx, class, lines...)
+}
+
+// Shutdown stops the services in order and then srrd.
+func (d webDeps) Shutdown(context.Context) error {
+	d.owner.emit(machine.Shutdown{})
+	return nil
+}
+
+// localPerson tells who owns the other end of a connection over loopback: the
+// kernel knows the user of every socket. Who may use the socket of srrsh may
+// do everything here too; everybody else may look.
+func localPerson(group string) func(local, remote netip.AddrPort) (web.Person, error) {
+	return func(local, remote netip.AddrPort) (web.Person, error) {
+		// The socket at the other end has our addresses the other way round.
+		s, err := netlink.SocketGet(net.TCPAddrFromAddrPort(remote), net.TCPAddrFromAddrPort(local))
+		if err != nil {
+			return web.Person{}, fmt.Errorf("whose connection it is: %w", err)
+		}
+		// The kernel says uid 0 of a socket that its program has closed, and the
+		// ports alone may match one of another address.
+		if s.State != netlink.TCP_ESTABLISHED || !s.ID.Source.Equal(remote.Addr().AsSlice()) || !s.ID.Destination.Equal(local.Addr().AsSlice()) {
+			return web.Person{}, errors.New("whose connection it is: its other end is closing")
+		}
+		uid := strconv.FormatUint(uint64(s.UID), 10)
+		p := web.Person{Name: "uid " + uid, Role: web.Viewer}
+		if s.UID == 0 {
+			p.Role = web.Admin
+		}
+		u, err := user.LookupId(uid)
+		if err != nil {
+			return p, nil // a user without a name is a user
+		}
+		p.Name = u.Username
+		if g, err := user.LookupGroup(group); err == nil {
+			if ids, err := u.GroupIds(); err == nil && slices.Contains(ids, g.Gid) {
+				p.Role = web.Admin
+			}
+		}
+		return p, nil
+	}
+}
