@@ -1,0 +1,145 @@
+package browser
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/srrd/srrd/deploy/lab"
+)
+
+// webPort is where srrd serves its pages without configuration.
+const webPort = 8222
+
+// up brings the demo's cluster up.
+func up(t *testing.T) *lab.Lab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test builds network namespaces and needs root")
+	}
+	dir := t.TempDir()
+	out, err := exec.Command("go", "build", "-o", dir+"/", "../../../../sidecar/cmd/srrd", "../../../../sidecar/cmd/srrsh", "../../cmd/srrlab").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building srrd: %v\n%s", err, out)
+	}
+	topo, err := lab.Load("../../topologies/demo.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := lab.Up(t.Context(), topo, lab.Options{Name: fmt.Sprintf("b%d", os.Getpid()),
+		Binaries: lab.Binaries{Srrd: filepath.Join(dir, "srrd"), Srrsh: filepath.Join(dir, "srrsh"), Srrlab: filepath.Join(dir, "srrlab")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+var slug = regexp.MustCompile(`[^a-z0-9]+`)
+
+func TestAPersonWalksThePagesOfALivingCluster(t *testing.T) {
+	axe, err := axeCore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(artifacts, "web")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(artifacts, "web"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l := up(t)
+	b := open(t, l, axe)
+	pages := map[string]string{}
+	for _, node := range []string{"n1", "n2"} {
+		at, err := l.Forward(node, webPort, netip.MustParseAddrPort("127.0.0.1:0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[node] = "http://" + at.String()
+	}
+
+	addressOnly, err := filepath.Abs("../../../service/address-only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A service is made on two nodes, by the form.
+	for _, node := range []string{"n1", "n2"} {
+		b.home = pages[node]
+		b.visit("/config-new", 200)
+		b.enter("#f-name", "shop")
+		b.enter("#f-dir", addressOnly)
+		b.enter("#f-addresses", "10.250.0.300")
+		b.press(`form .fields ~ p button`)
+		if !strings.Contains(b.text("#h-addresses"), "10.250.0.300") {
+			t.Errorf("%s: beside the wrong address it says %q", node, b.text("#h-addresses"))
+		}
+		if node == "n1" {
+			b.judge("form-wrong", false)
+		}
+		b.enter("#f-addresses", "10.250.0.30")
+		b.press(`form .fields ~ p button`)
+		if node == "n1" {
+			b.judge("form-changes", false)
+		}
+		b.press(`#changes form button.main`)
+	}
+
+	// It is stopped, started and moved, and the map follows.
+	b.home = pages["n1"]
+	b.visit("/service/shop", 200)
+	b.sees("h1", regexp.MustCompile(`runs on n1`))
+	b.press("#do-status")
+	b.judge("service-status", false)
+	b.press("#do-stop")
+	b.sees("h1", regexp.MustCompile(`stopped by an operator`))
+	b.judge("service-stopped", false)
+	b.press("#do-start")
+	b.sees("h1", regexp.MustCompile(`runs on n`))
+	for _, node := range []string{"n1", "n2"} {
+		b.visit("/service/shop", 200)
+		b.enter("#move select", node)
+		b.press("#move form.row button")
+		b.visit("/map?service=shop", 200)
+		b.sees(thing(node), regexp.MustCompile(`● shop`))
+	}
+	b.judge("map-after-the-move", false)
+
+	// All pages there are, while the cluster is whole.
+	b.visit("/", 200)
+	paths := eval[[]string](b, `[...document.querySelectorAll("nav a")].map(a => a.getAttribute("href"))`)
+	if len(paths) < 10 {
+		t.Fatalf("the menu has only %q", paths)
+	}
+	for _, path := range append(paths, "/service/web", "/config/shop", "/config-new", "/map?service=web", "/lsdb?kind=opaque", "/events?level=warning") {
+		b.visit(path, 200)
+		b.judge("page"+slug.ReplaceAllString(strings.ToLower(path), "-"), false)
+	}
+	b.visit("/no/such/page", 404)
+	b.judge("no-such-page", true) // the browser complains of the 404
+
+	// The node that runs it dies while somebody looks at the events of another.
+	b.visit("/events?service=shop", 200)
+	if err := l.Cut("n2", lab.Silent); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("#failovers tbody tr", regexp.MustCompile(`(?s)failover.*shop.*n2.*n1`)) // the newest comes first
+	b.judge("events-after-the-loss", false)
+	b.visit("/map?service=shop", 200)
+	b.sees(thing("n1"), regexp.MustCompile(`● shop`))
+	b.judge("map-after-the-loss", false)
+	b.visit("/", 200)
+	b.judge("overview-after-the-loss", false)
+}
+
+// thing is what the map draws for a node.
+func thing(node string) string { return fmt.Sprintf("#map g[data-name=%q]", node) }

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/srrd/srrd/deploy/lab"
+)
+
+// frrDir is where Debian and the FRR packages put the daemons.
+const frrDir = "/usr/lib/frr"
+
+// programs are what is tested, built once.
+var programs lab.Binaries
+
+func TestMain(m *testing.M) {
+	// The labs wait more than they work: more of them side by side than CPUs.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if err := possible(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	out, err := exec.Command("go", "build", "-o", dir+"/", "../../../sidecar/cmd/srrd", "../../../sidecar/cmd/srrsh", "../cmd/srrlab").CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: building srrd: %v\n%s", err, out)
+		return 1
+	}
+	programs = lab.Binaries{Srrd: filepath.Join(dir, "srrd"), Srrsh: filepath.Join(dir, "srrsh"), Srrlab: filepath.Join(dir, "srrlab")}
+	code := m.Run()
+	if f := flag.Lookup("test.run"); code == 0 && (f == nil || f.Value.String() == "") {
+		if missing := unseen(); len(missing) > 0 {
+			fmt.Fprintln(os.Stderr, "e2e: no test saw these words of DESIGN section 2 in `show service`:", strings.Join(missing, ", "))
+			return 1
+		}
+	}
+	return code
+}
+
+// possible says why the tests cannot run here.
+func possible() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("these tests build network namespaces and need root")
+	}
+	for _, d := range []string{"zebra", "ospfd", "bfdd"} {
+		if _, err := os.Stat(filepath.Join(frrDir, d)); err != nil {
+			return fmt.Errorf("these tests run FRR: %w (Debian: apt install frr)", err)
+		}
+	}
+	return nil
+}
+
+// words collects every state that `show service` has shown in any test.
+var words struct {
+	sync.Mutex
+	config, service map[string]bool
+}
+
+func saw(config, service string) {
+	words.Lock()
+	defer words.Unlock()
+	if words.config == nil {
+		words.config, words.service = map[string]bool{}, map[string]bool{}
+	}
+	words.config[config], words.service[service] = true, true
+}
+
+// unseen lists the states of DESIGN section 2 that no test has seen.
+func unseen() []string {
+	words.Lock()
+	defer words.Unlock()
+	var missing []string
+	for _, w := range []string{"disabled", "inactive", "injected", "active", "deactivated", "failed"} {
+		if !words.config[w] {
+			missing = append(missing, w+"/")
+		}
+	}
+	for _, w := range []string{"stopped", "starting", "started", "stopping", "failed"} {
+		if !words.service[w] {
+			missing = append(missing, "/"+w)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
