@@ -1,0 +1,71 @@
+# make demo    bring up a cluster in network namespaces, break it, measure it (root)
+# make test    everything, from gofmt to the tests with real FRR (root)
+# make build   bin/srrd, bin/srrsh, bin/srrsim, bin/srrlab, bin/srrdemo
+# make install DESTDIR= PREFIX=/usr
+# make fuzz TIME=5s
+# make soak EVENTS=10000000   random schedules of faults on simulated clusters
+
+SHELL   = /bin/sh
+GO     ?= go
+PREFIX ?= /usr/local
+DESTDIR =
+# A demo has a name; with different ones several run side by side.
+NAME ?= demo
+# KEEP=1 leaves the demo up at its end.
+KEEP ?=
+# How long each fuzz test runs.
+TIME ?= 5s
+# How many events the machines of the simulated clusters take, and from which
+# seed on: each night another one.
+EVENTS ?= 10000000
+SEED   ?= 1
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# The samples name this place, whatever PREFIX is.
+LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
+LDFLAGS  = -X main.version=$(VERSION)
+
+.PHONY: all build demo test fuzz soak install clean
+
+all: build
+
+build:
+	@mkdir -p bin
+	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./sidecar/cmd/... ./deploy/lab/cmd/...
+
+# Recipes that run long are one command each, so that an interrupt reaches it.
+demo:
+	@deploy/install/packages demo
+	@$(MAKE) -s build
+	@bin/srrdemo -name '$(NAME)' $(if $(filter-out 0 no,$(KEEP)),-keep)
+
+test:
+	@deploy/install/packages test
+	@FUZZTIME=$(TIME) .ci/test
+
+fuzz:
+	@FUZZTIME=$(TIME) .ci/test fuzz
+
+soak:
+	@$(GO) test -count=1 -timeout 6h -v -run TestRandomSchedules ./sidecar/internal/sim -events $(EVENTS) -seed $(SEED)
+
+# A configuration that is there stays; the sample beside it is always the newest.
+install: build
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/srrd/frr $(DESTDIR)/etc/srrd/services.d $(DESTDIR)/var/lib/srrd
+	install -m 755 bin/srrd $(DESTDIR)$(PREFIX)/sbin/srrd
+	install -m 755 bin/srrsh bin/srrsim bin/srrlab $(DESTDIR)$(PREFIX)/bin/
+	sed 's|@sbindir@|$(PREFIX)/sbin|' deploy/systemd/srrd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/srrd.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/srrd.service
+	install -D -m 644 deploy/man/srrd.8 $(DESTDIR)$(PREFIX)/share/man/man8/srrd.8
+	install -D -m 644 deploy/man/srrsh.1 $(DESTDIR)$(PREFIX)/share/man/man1/srrsh.1
+	install -d $(DESTDIR)$(PREFIX)/share/doc/srrd/monitoring
+	install -m 644 deploy/monitoring/* $(DESTDIR)$(PREFIX)/share/doc/srrd/monitoring/
+	cd deploy/service && find . -type f -exec install -D -m 644 '{}' '$(LIBRARY)/{}' ';'
+	install -m 644 deploy/frr/* $(DESTDIR)$(PREFIX)/share/doc/srrd/frr/
+	install -m 644 $(wildcard README.md ARCHITECTURE.md) LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/srrd/
+	install -m 644 deploy/etc/srrd.yaml $(DESTDIR)/etc/srrd/srrd.yaml.sample
+	test -e $(DESTDIR)/etc/srrd/srrd.yaml || install -m 644 deploy/etc/srrd.yaml $(DESTDIR)/etc/srrd/srrd.yaml
+
+clean:
+	rm -rf bin
