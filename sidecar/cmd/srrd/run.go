@@ -40,6 +40,8 @@ type command struct {
 	path     string
 	check    bool
 	apply    bool
+	transit  bool
+	routers  []string
 }
 
 // usageError is a command line that is not understood.
@@ -103,9 +105,11 @@ func newRoot(c *command) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringVar(&c.path, "config", config.DefaultPath, "the daemon's configuration `file`")
 	root.Flags().BoolVar(&c.check, "check-config", false, "say everything that is wrong with the configuration, and end")
-	doctor := &cobra.Command{Use: "doctor [--apply]", DisableFlagsInUseLine: true, Short: "Say what FRR needs for srrd, with the lines to add", Args: noArgs,
+	doctor := &cobra.Command{Use: "doctor [--apply] [--transit] [--router HOST ...]", DisableFlagsInUseLine: true, Short: "Say what FRR needs for srrd, with the lines to add", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.doctor(cmd.Context()) }}
 	doctor.Flags().BoolVar(&c.apply, "apply", false, "set the lines, in the running configuration")
+	doctor.Flags().BoolVar(&c.transit, "transit", false, "this is a router between the nodes, without srrd: say what it costs them")
+	doctor.Flags().StringArrayVar(&c.routers, "router", nil, "examine the router between the nodes at `host`, by VTY over TCP with frr.password of the configuration; may be repeated")
 	root.AddCommand(doctor, &cobra.Command{Use: "plan", Short: "Say what would change if the configuration were loaded", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.plan(cmd.Context()) }}, c.cert())
 	return root

@@ -30,25 +30,48 @@ func (c *command) checkConfig(ctx context.Context) error {
 	return err
 }
 
-// doctor examines FRR, and mends it if asked to.
+// doctor examines FRR, and mends it if asked to: here, or on the routers named.
 func (c *command) doctor(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	conf, err := c.configured()
 	if err != nil {
 		return err
 	}
-	found, err := daemon.Doctor(ctx, conf, c.apply)
-	if renderErr := doctor.Render(c.out, found); renderErr != nil {
-		return renderErr
+	patients := []daemon.Patient{{Transit: c.transit}}
+	if len(c.routers) > 0 {
+		patients = nil
+		for _, host := range c.routers {
+			patients = append(patients, daemon.Patient{Transit: true, Host: host})
+		}
 	}
-	if err != nil {
-		return err
+	var failed error
+	blocking := false
+	for i, p := range patients {
+		if len(patients) > 1 {
+			if _, err := fmt.Fprintf(c.out, "%s=== %s ===\n\n", strings.Repeat("\n", min(i, 1)), p.Host); err != nil {
+				return err
+			}
+		}
+		report, err := c.examine(ctx, conf, p)
+		if err != nil {
+			failed = errors.Join(failed, err)
+		}
+		blocking = blocking || doctor.Blocking(report.Findings)
 	}
-	if doctor.Blocking(found) {
+	switch {
+	case failed != nil:
+		return failed
+	case blocking:
 		return errFindings
 	}
 	return nil
+}
+
+// examine says what is found at one router, and what went wrong.
+func (c *command) examine(ctx context.Context, conf *config.Config, p daemon.Patient) (doctor.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	report, err := daemon.Doctor(ctx, conf, p, c.apply)
+	return report, errors.Join(err, doctor.Render(c.out, report))
 }
 
 // configured loads the configuration; where there is none yet, as before the

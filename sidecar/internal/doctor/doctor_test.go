@@ -192,13 +192,23 @@ func TestPages(t *testing.T) {
 		f.OSPF = vty.ParseRunning(strings.Replace(tunedOSPF, " ip ospf bfd\n ip ospf bfd profile srrd\n", " ip ospf bfd 3 100 100\n", 1))
 		return f
 	}
+	transit := func(f Facts) func() Facts {
+		f.Wants = Wants{Transit: true}
+		f.API = API{} // nobody listens, and nobody has to
+		f.Zebra = vty.ParseRunning(strings.Replace(tunedZebra, "hostname n1", "hostname r1", 1))
+		return func() Facts { return f }
+	}
+	untuned := plain()
+	untuned.Sysctls["net.ipv4.conf.all.rp_filter"] = "0"
 	for name, facts := range map[string]func() Facts{
+		"transit-tuned": transit(tuned()), "transit-plain": transit(untuned),
 		"nothing": tuned, "plain": plain, "stub": stub, "dead": dead, "empty": empty, "trap": trap, "old": old,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var page strings.Builder
-			findings := Examine(facts())
-			if err := Render(&page, findings); err != nil {
+			report := NewReport(facts())
+			findings := report.Findings
+			if err := Render(&page, report); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "doctor-"+name+".txt", page.String())

@@ -13,6 +13,10 @@ import (
 func Examine(f Facts) []Finding {
 	e := &examination{Facts: f}
 	e.daemons()
+	if f.Wants.Transit {
+		e.transit()
+		return e.sorted()
+	}
 	if e.Missing[vty.OSPF] == "" {
 		e.release()
 		e.instance()
@@ -31,6 +35,26 @@ func Examine(f Facts) []Finding {
 	e.api()
 	e.workQueue()
 	e.sysctls()
+	return e.sorted()
+}
+
+// transit is what of it concerns a router that only lies between the nodes: it
+// must pass opaque LSAs on, and pass all changes on at once.
+func (e *examination) transit() {
+	if e.Missing[vty.OSPF] == "" {
+		e.instance()
+		if e.State.Running {
+			e.opaque()
+			e.timers()
+			e.neighbors()
+			e.detection()
+		}
+	}
+	e.workQueue()
+	e.sysctls()
+}
+
+func (e *examination) sorted() []Finding {
 	slices.SortStableFunc(e.found, func(a, b Finding) int { return int(a.Severity) - int(b.Severity) })
 	return e.found
 }
@@ -66,11 +90,20 @@ func (e *examination) daemons() {
 			f.Severity = Slow
 			f.Text += " Without BFD a node that dies silently is missed only after the dead interval: 40 s by default, instead of 150 ms."
 		default:
-			f.Text += " srrd cannot work without it."
+			if e.Wants.Transit {
+				f.Text += " What it costs the nodes cannot be said."
+			} else {
+				f.Text += " srrd cannot work without it."
+			}
 		}
-		if strings.Contains(why, "permission denied") {
+		switch {
+		case strings.Contains(why, "permission denied"):
 			f.Steps = []string{asWhom}
-		} else {
+		case strings.Contains(why, "login refused"):
+			f.Steps = []string{"set frr.password, and frr.enable_password if there is one, in srrd.yaml"}
+		case e.Elsewhere:
+			f.Steps = []string{"run `srrd doctor --transit` on that router itself, or let its daemons listen: options -A ADDRESS in /etc/frr/daemons, and a `password` line"}
+		default:
 			f.Steps = []string{fmt.Sprintf("in /etc/frr/daemons: %s=yes", d), restart}
 		}
 		e.add(f)
@@ -140,9 +173,13 @@ func (e *examination) opaque() {
 	if e.State.OpaqueCapable {
 		return
 	}
+	text := "Without `capability opaque` what srrd says stays in this node's database and is never flooded. Setting it rebuilds the adjacencies once."
+	if e.Wants.Transit {
+		text = "Without `capability opaque` this router passes nothing on that srrd says: nodes behind it are alone. Setting it rebuilds the adjacencies once."
+	}
 	e.add(Finding{
 		Severity: Refuse, Subject: "opaque LSAs are off", Daemon: vty.OSPF,
-		Text:  "Without `capability opaque` what srrd says stays in this node's database and is never flooded. Setting it rebuilds the adjacencies once.",
+		Text:  text,
 		Lines: ospf("capability opaque"),
 	})
 }
@@ -225,6 +262,9 @@ func (e *examination) neighbors() {
 	case len(active) == 0:
 		e.add(Finding{Severity: Advice, Subject: "no OSPF interface", Daemon: vty.OSPF,
 			Text: "OSPF runs on no interface where a neighbour could be (passive ones and lo do not count): srrd is alone here."})
+	case len(e.Neighbors) == 0 && e.Wants.Transit:
+		e.add(Finding{Severity: Advice, Subject: "no neighbour", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("No router answers on %s: nothing reaches a node through this router.", names(active))})
 	case len(e.Neighbors) == 0:
 		e.add(Finding{Severity: Advice, Subject: "no neighbour", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("No router answers on %s. Until one is Full srrd waits, and after alone_after takes itself for alone.", names(active))})
@@ -305,9 +345,13 @@ func (e *examination) designated() {
 
 func (e *examination) sysctls() {
 	if e.Sysctls["net.ipv4.ip_forward"] == "0" {
+		text := "This node does not forward: in the moment after a service moved away, packets that still arrive here are lost instead of passed on."
+		if e.Wants.Transit {
+			text = "This router does not forward: nobody reaches a service through it."
+		}
 		e.add(Finding{
 			Severity: Advice, Subject: "net.ipv4.ip_forward",
-			Text:  "This node does not forward: in the moment after a service moved away, packets that still arrive here are lost instead of passed on.",
+			Text:  text,
 			Steps: []string{"sysctl -w net.ipv4.ip_forward=1", "vtysh -c 'configure terminal' -c 'ip forwarding': zebra sets it back otherwise"},
 		})
 	}

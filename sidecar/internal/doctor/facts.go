@@ -8,6 +8,10 @@ import (
 
 // Wants is what srrd's configuration needs of FRR.
 type Wants struct {
+	// Transit: this is a router between the nodes, on which no srrd runs. Only
+	// what it costs them counts, and the rest of Wants does not.
+	Transit bool
+
 	Table        uint16       // N of `redistribute table N`
 	Local        bool         // a service of way local exists
 	Redistribute bool         // a service of way alias, announce redistribute
@@ -31,6 +35,8 @@ type Facts struct {
 	// ospfd, those with neighbours.
 	Interfaces []Interface
 
+	// Elsewhere: as [Place.Elsewhere].
+	Elsewhere bool
 	// Missing holds, for a daemon that cannot be asked, why.
 	Missing map[vty.Daemon]string
 	// Sockets that srrd needs, the VTY sockets and zserv.api.
@@ -71,6 +77,19 @@ type API struct {
 
 // Open reports whether hosts elsewhere can reach the port.
 func (a API) Open() bool { return a.Listening && !a.Address.IsLoopback() }
+
+// Name is what the router calls itself.
+func (f *Facts) Name() string {
+	for _, b := range []vty.Block{f.Zebra, f.OSPF} {
+		if name, ok := b.Value("hostname"); ok {
+			return name
+		}
+	}
+	if f.Wants.Transit {
+		return "this router"
+	}
+	return "this node"
+}
 
 // interfaces on which a neighbour can be.
 func (f *Facts) active() (all []Interface) {

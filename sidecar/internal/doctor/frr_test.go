@@ -151,7 +151,7 @@ advice: OSPF-API is open`; got != want {
 	if err != nil {
 		t.Error(err)
 	}
-	if got, want := subjects(after), "advice: no neighbour\nadvice: OSPF-API is open"; got != want {
+	if got, want := subjects(after.Findings), "advice: no neighbour\nadvice: OSPF-API is open"; got != want {
 		t.Errorf("after:\n%s\nwant\n%s", got, want)
 	}
 }

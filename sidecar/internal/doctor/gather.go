@@ -39,6 +39,9 @@ type Place struct {
 	APIPort uint16 // of the OSPF-API; 0: 2607
 	Net     string // directory with tcp and tcp6; "": /proc/self/net
 	Sys     string // "": /proc/sys
+	// Elsewhere: the daemons run on another machine. Sockets, ports and sysctls
+	// there cannot be looked at.
+	Elsewhere bool
 }
 
 // DefaultAPIPort is ospfd's OSPF-API port (ospfd/ospf_api.h, OSPF_API_SYNC_PORT).
@@ -47,7 +50,7 @@ const DefaultAPIPort = 2607
 // Gather collects the facts. A daemon that does not answer is a fact, not an
 // error; the error is that of ctx.
 func Gather(ctx context.Context, suite Suite, place Place, wants Wants) (Facts, error) {
-	f := Facts{Wants: wants, Missing: map[vty.Daemon]string{}}
+	f := Facts{Wants: wants, Elsewhere: place.Elsewhere, Missing: map[vty.Daemon]string{}}
 	f.Zebra = running(ctx, suite, vty.Zebra, f.Missing)
 	f.BFD = running(ctx, suite, vty.BFD, f.Missing)
 	f.OSPF = running(ctx, suite, vty.OSPF, f.Missing)
@@ -58,6 +61,9 @@ func Gather(ctx context.Context, suite Suite, place Place, wants Wants) (Facts, 
 	}
 	if err := ctx.Err(); err != nil {
 		return f, fmt.Errorf("examining FRR: %w", context.Cause(ctx))
+	}
+	if place.Elsewhere {
+		return f, nil
 	}
 	dir := cmp.Or(place.Dir, vty.DefaultDir)
 	for _, s := range []Socket{
@@ -252,7 +258,7 @@ func sysctlName(path string) string {
 // Apply sets the lines of the findings, each node by itself, and examines
 // again. A line that is refused does not keep the others from being set; the
 // error names each.
-func Apply(ctx context.Context, suite Suite, place Place, wants Wants, findings []Finding) (after []Finding, err error) {
+func Apply(ctx context.Context, suite Suite, place Place, wants Wants, findings []Finding) (after Report, err error) {
 	var failed error
 	for _, l := range Merge(findings) {
 		if err := suite.Configure(ctx, l.Class, l.All()...); err != nil {
@@ -261,7 +267,7 @@ func Apply(ctx context.Context, suite Suite, place Place, wants Wants, findings 
 	}
 	f, err := Gather(ctx, suite, place, wants)
 	if err != nil {
-		return nil, errors.Join(failed, err)
+		return Report{}, errors.Join(failed, err)
 	}
-	return Examine(f), failed
+	return NewReport(f), failed
 }

@@ -19,25 +19,48 @@ var headings = map[Severity]string{
 // width of running text, in columns.
 const width = 92
 
-// Render writes findings as text: what is wrong, group by group, and then all
-// lines at once, to be pasted into vtysh.
-func Render(w io.Writer, findings []Finding) error {
+// Report is all that is said of one router.
+type Report struct {
+	Name     string
+	Transit  bool // as [Wants.Transit]
+	Findings []Finding
+	Costs    []Cost
+}
+
+// NewReport examines.
+func NewReport(f Facts) Report {
+	return Report{Name: f.Name(), Transit: f.Wants.Transit, Findings: Examine(f), Costs: Costs(f)}
+}
+
+// Render writes a report as text: what is wrong, group by group; what a
+// failover costs here; and then all lines at once, to be pasted into vtysh.
+func Render(w io.Writer, r Report) error {
 	var b strings.Builder
-	if len(findings) == 0 {
-		b.WriteString("FRR is set up for srrd: nothing found.\n")
+	findings := r.Findings
+	switch {
+	case len(findings) > 0:
+	case r.Transit:
+		fmt.Fprintf(&b, "%s passes on what srrd says, and at once: nothing found.\n\n", r.Name)
+	default:
+		b.WriteString("FRR is set up for srrd: nothing found.\n\n")
 	}
 	for _, s := range []Severity{Refuse, Slow, Advice} {
 		group := slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Severity != s })
 		if len(group) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "%s: %s\n", strings.ToUpper(s.String()), headings[s])
+		heading := headings[s]
+		if s == Refuse && r.Transit {
+			heading = "srrd does not work through this router"
+		}
+		fmt.Fprintf(&b, "%s: %s\n", strings.ToUpper(s.String()), heading)
 		for _, f := range group {
 			renderFinding(&b, f)
 		}
 		b.WriteString("\n")
 	}
-	renderLines(&b, findings)
+	renderCosts(&b, r)
+	renderLines(&b, r)
 	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
 	return err
 }
@@ -59,13 +82,35 @@ func renderFinding(b *strings.Builder, f Finding) {
 	}
 }
 
+// renderCosts writes them as a table.
+func renderCosts(b *strings.Builder, r Report) {
+	if len(r.Costs) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "What a failover costs at %s\n\n", r.Name)
+	what, takes := 0, 0
+	for _, c := range r.Costs {
+		what, takes = max(what, len(c.What)), max(takes, len(c.Takes))
+	}
+	for _, c := range r.Costs {
+		fmt.Fprintf(b, "  %-*s  %-*s  %s\n", what, c.What, takes, c.Takes, c.From)
+	}
+	b.WriteString("\n")
+}
+
 // renderLines writes the lines of all findings once, node by node.
-func renderLines(b *strings.Builder, findings []Finding) {
-	merged := Merge(findings)
+func renderLines(b *strings.Builder, r Report) {
+	merged := Merge(r.Findings)
 	if len(merged) == 0 {
 		return
 	}
-	b.WriteString("To set all of it, `srrd doctor --apply`, or in vtysh:\n\nconfigure terminal\n")
+	apply := "srrd doctor --apply"
+	if r.Transit {
+		apply = "srrd doctor --transit --apply` there"
+	} else {
+		apply += "`"
+	}
+	fmt.Fprintf(b, "To set all of it, `%s, or in vtysh:\n\nconfigure terminal\n", apply)
 	for _, l := range merged {
 		for depth, node := range l.Node {
 			fmt.Fprintf(b, "%s%s\n", strings.Repeat(" ", depth), node)

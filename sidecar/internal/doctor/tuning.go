@@ -29,13 +29,7 @@ const (
 )
 
 func (e *examination) timers() {
-	router, _ := e.OSPF.Block("router ospf")
-	longest := defaultSPFMax * time.Millisecond
-	if v, ok := router.Value("timers throttle spf"); ok {
-		if w := strings.Fields(v); len(w) == 3 {
-			longest = milliseconds(w[2])
-		}
-	}
+	longest := e.longestSPF()
 	if e.State.SPFDelay > fastTimer || e.State.SPFHold > fastTimer || longest > fastSPF {
 		e.add(Finding{
 			Severity: Slow, Subject: "timers throttle spf", Daemon: vty.OSPF,
@@ -44,20 +38,28 @@ func (e *examination) timers() {
 			Lines: ospf("timers throttle spf 0 1 50"),
 		})
 	}
-	if e.State.LSAInterval > fastTimer {
+	also := " Every router between the nodes should have this line too."
+	if e.Wants.Transit {
+		also = ""
+	}
+	if d := e.State.LSAInterval; d > fastTimer {
+		what := fmt.Sprintf("ospfd says the same LSA again only after %s: a service address that comes, goes and comes within that time is announced late.", span(d))
+		if e.Wants.Transit {
+			what = fmt.Sprintf("ospfd says its own LSAs again only after %s: when its links change twice within that time, the nodes hear of the second change so late.", span(d))
+		}
 		e.add(Finding{
 			Severity: Slow, Subject: "timers throttle lsa all", Daemon: vty.OSPF,
-			Text: fmt.Sprintf("ospfd says the same LSA again only after %s: a service address that comes, goes and comes within that time is announced late. "+
-				"Every router between the nodes should have this line too.", span(e.State.LSAInterval)),
-			Lines: ospf("timers throttle lsa all 0"),
+			Text: what + also, Lines: ospf("timers throttle lsa all 0"),
 		})
 	}
-	if e.State.LSAMinArrival > fastTimer {
+	if d := e.State.LSAMinArrival; d > fastTimer {
+		what := fmt.Sprintf("A change that arrives within %s of the one before is dropped, and comes again only 5 to 10 s later.", span(d))
+		if e.Wants.Transit {
+			what += fmt.Sprintf(" A second failover of one address within %s takes 5 to 10 s through %s; the first is as fast as elsewhere.", span(d), e.Name())
+		}
 		e.add(Finding{
 			Severity: Slow, Subject: "timers lsa min-arrival", Daemon: vty.OSPF,
-			Text: fmt.Sprintf("A change that arrives within %s of the one before is dropped, and comes again only 5 to 10 s later. "+
-				"Every router between the nodes should have this line too.", span(e.State.LSAMinArrival)),
-			Lines: ospf("timers lsa min-arrival 0"),
+			Text: what + also, Lines: ospf("timers lsa min-arrival 0"),
 		})
 	}
 }
@@ -137,9 +139,9 @@ func (e *examination) bfd(i Interface, block vty.Block) {
 
 // detectionTime is multiplier times interval of an interface's sessions, as
 // far as this side decides.
-func (e *examination) detectionTime(block vty.Block, profile string, hasProfile bool) time.Duration {
+func (f *Facts) detectionTime(block vty.Block, profile string, hasProfile bool) time.Duration {
 	if hasProfile {
-		bfd, _ := e.BFD.Block("bfd")
+		bfd, _ := f.BFD.Block("bfd")
 		return profileTime(bfd, profile)
 	}
 	if v, ok := block.Value("ip ospf bfd"); ok { // `ip ospf bfd MULT RX TX`
@@ -167,12 +169,7 @@ func profileTime(bfd vty.Block, name string) time.Duration {
 }
 
 func (e *examination) retransmit(i Interface, block vty.Block) {
-	seconds := defaultRetransmit
-	if v, ok := block.Value("ip ospf retransmit-interval"); ok {
-		if n, err := strconv.Atoi(v); err == nil {
-			seconds = n
-		}
-	}
+	seconds := retransmitInterval(block)
 	if seconds <= 1 {
 		return
 	}
@@ -188,18 +185,17 @@ func (e *examination) workQueue() {
 	if e.Missing[vty.Zebra] != "" {
 		return
 	}
-	hold := defaultWorkQueue
-	if v, ok := e.Zebra.Value("zebra work-queue"); ok {
-		if n, err := strconv.Atoi(v); err == nil {
-			hold = n
-		}
-	}
+	hold := e.hold()
 	if hold == 0 {
 		return
 	}
+	text := fmt.Sprintf("zebra collects route changes for %s before it acts: every zebra on the way costs a failover so much.", span(hold))
+	if !e.Wants.Transit {
+		text += " Routers between the nodes should have this line too."
+	}
 	e.add(Finding{
 		Severity: Slow, Subject: "zebra work-queue", Daemon: vty.Zebra,
-		Text:  fmt.Sprintf("zebra collects route changes for %d ms before it acts: every zebra on the way costs a failover so much. Routers between the nodes should have this line too.", hold),
+		Text:  text,
 		Lines: []Lines{{Class: vty.ClassZebra, Set: []string{"zebra work-queue 0"}}},
 	})
 }
