@@ -75,6 +75,10 @@ func axeCore(ctx context.Context) (string, error) {
 	}
 }
 
+// patience is how long a page may take for one thing: the cluster needs seconds
+// at most, but not on a machine whose processors are taken by others.
+const patience = time.Minute
+
 // browser is one window. What a page complains of on its console, the Content
 // Security Policy included, fails the test.
 type browser struct {
@@ -135,7 +139,7 @@ func (b *browser) hear(ev any) {
 // do gives the browser something to do, with a deadline.
 func do[T any](b *browser, what string, f func(context.Context) (T, error)) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	v, err := f(ctx)
 	if err != nil {
@@ -166,7 +170,7 @@ func (b *browser) visit(path string, status int64) {
 // press clicks what leads to another page, and waits for it.
 func (b *browser) press(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	// By script: the part of the page may be exchanged between looking and pressing.
 	js := fmt.Sprintf(`(() => { const e = document.querySelector(%s); if (!e) throw new Error("not there"); if (e.disabled) throw new Error("disabled"); e.click() })()`, quoted(selector))
@@ -196,7 +200,7 @@ func (b *browser) text(selector string) string {
 // sees waits until a part of the page, which nobody loads again, has the words.
 func (b *browser) sees(selector string, want *regexp.Regexp) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	err := b.lab.Wait(ctx, func() error {
 		if got := b.text(selector); !want.MatchString(got) {
