@@ -20,12 +20,13 @@ import (
 // ospf" exists (which is a crash up to FRR 10.3).
 func (l *Lab) frrDaemons(h *Host, v Vars) []*daemon {
 	names := []string{"zebra", "bfdd", "ospfd"}
-	if _, err := os.Stat(filepath.Join(l.opts.FRR, "mgmtd")); err == nil {
+	r := l.releases[h.Name]
+	if r.has("mgmtd") && r.version.atLeast(10, 0) { // 9.x has one that nobody needs
 		names = append([]string{"mgmtd"}, names...) // zebra 10 wants it there first
 	}
 	var out []*daemon
 	for _, name := range names {
-		argv := []string{filepath.Join(l.opts.FRR, name),
+		argv := []string{filepath.Join(r.Dir, name),
 			"-u", l.opts.User, "-g", l.opts.Group, "-A", "127.0.0.1",
 			"-i", filepath.Join(v.VtyDir, name+".pid"), "-z", v.ZservPath, "--vty_socket", v.VtyDir,
 			"--log", "stdout", "--log-level", "informational"}
@@ -33,15 +34,16 @@ func (l *Lab) frrDaemons(h *Host, v Vars) []*daemon {
 		case "mgmtd": // takes no -f
 		case "ospfd":
 			argv = append(argv, "-a")
-			if l.version.atLeast(10, 1) {
+			if r.version.atLeast(10, 1) {
 				argv = append(argv, "-l", "127.0.0.1")
 			}
 			fallthrough
 		default:
 			argv = append(argv, "-f", filepath.Join(v.VtyDir, name+".conf"))
 		}
-		if name == "bfdd" {
-			// bfdd's control socket has a fixed default path that hosts would share.
+		if name == "bfdd" && !r.version.atLeast(10, 0) {
+			// Its control socket has a fixed default path that hosts would share; 10.3
+			// no longer takes another one (see ownRun).
 			argv = append(argv, "--bfdctl", filepath.Join(v.VtyDir, "bfdd.sock"))
 		}
 		out = append(out, &daemon{Host: h.Name, Name: name, Argv: argv, FRR: true,
@@ -96,13 +98,22 @@ func prefer(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(niceness)), 0)
 }
 
+// ownRun gives a daemon of the machine's own FRR a /run/frr of its host's: from
+// FRR 10 on sockets are made there whatever the daemons are told. What runs from a
+// root of its own has that from deploy/install/frr-root.
+const ownRun = `mkdir -p /run/frr && mount --bind "$1" /run/frr && shift && exec "$@"`
+
 func (l *Lab) spawn(d *daemon) (proc, error) {
 	log, err := os.OpenFile(l.logPath(d.Host, d.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return proc{}, err
 	}
 	defer log.Close()
-	cmd := exec.Command(d.Argv[0], d.Argv[1:]...)
+	argv := d.Argv
+	if r := l.releases[d.Host]; d.FRR && r.Suite == "" && r.version.atLeast(10, 0) {
+		argv = append([]string{"unshare", "--mount", "--propagation", "slave", "/bin/sh", "-c", ownRun, "sh", filepath.Dir(d.VTY)}, argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = l.hostDir(d.Host)
 	cmd.Env = append(os.Environ(), d.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -298,10 +309,13 @@ exec "$@"`
 
 // Command returns a command that, started with StartIn or Run, sees the host
 // as its machine: besides the network, /run/frr holds the host's FRR sockets, so
-// that vtysh and ospfclient.py work as they are.
+// that vtysh (of the host's FRR) and ospfclient.py work as they are.
 func (l *Lab) Command(ctx context.Context, host string, argv ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", enterScript, "sh"}, argv...)...)
 	cmd.Env = append(os.Environ(), "SRRLAB_VTYDIR="+l.Vars(host).VtyDir, "SRRLAB_HOST="+host, "SRRLAB_LAB="+l.name)
+	if r := l.releases[host]; r.Dir != "" {
+		cmd.Env = append(cmd.Env, "PATH="+r.Dir+":"+os.Getenv("PATH")) // its own vtysh
+	}
 	cmd.Dir = l.hostDir(host)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	cmd.WaitDelay = time.Second

@@ -72,6 +72,11 @@ func (l *Lab) hostFiles(h *Host, v Vars) (map[string]string, error) {
 		for name, text := range l.topo.frrFiles(h) {
 			files["frr/"+name] = text
 		}
+		if l.releases[h.Name].Suite != "" {
+			// In a root of its own /etc/frr is this directory: what vtysh writes goes
+			// into the daemons' own files, which they start from.
+			files["frr/vtysh.conf"] = "no service integrated-vtysh-config\n"
+		}
 	}
 	if s := h.Srrd; s != nil {
 		files["srrd.yaml"] = s.Config

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,14 +40,15 @@ func baseOr(base string) string {
 
 // Lab is a lab that is up.
 type Lab struct {
-	name    string
-	base    string
-	dir     string
-	topo    *Topology
-	opts    Options
-	ports   []port
-	version frrVersion
-	log     *slog.Logger
+	name  string
+	base  string
+	dir   string
+	topo  *Topology
+	opts  Options
+	ports []port
+	log   *slog.Logger
+	// releases is the FRR of each host that runs one.
+	releases map[string]Release
 
 	mu      sync.Mutex     // with the directory's lock: one state change at a time
 	reapers sync.WaitGroup // one for each child, until it ends
@@ -111,6 +113,20 @@ func (l *Lab) Vars(host string) Vars {
 		v.RouterID = h.RouterID
 	}
 	return v
+}
+
+// Release returns the FRR that a host runs; the zero Release if it runs none.
+func (l *Lab) Release(host string) Release { return l.releases[host] }
+
+// versions names the releases that are run.
+func (l *Lab) versions() string {
+	var out []string
+	for _, h := range l.topo.All() {
+		if r, ok := l.releases[h.Name]; ok && !slices.Contains(out, r.Version) {
+			out = append(out, r.Version)
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func newLab(t *Topology, o Options) *Lab {
@@ -201,8 +217,7 @@ func (l *Lab) namespaces() []string {
 }
 
 func (l *Lab) build(ctx context.Context) error {
-	var err error
-	if l.version, err = detectFRR(ctx, l.topo, l.opts.FRR); err != nil {
+	if err := l.findReleases(ctx); err != nil {
 		return err
 	}
 	var daemons []*daemon
@@ -213,7 +228,7 @@ func (l *Lab) build(ctx context.Context) error {
 		}
 		daemons = append(daemons, more...)
 	}
-	if err := l.update(func(s *state) error { s.Daemons = daemons; return nil }); err != nil {
+	if err := l.update(func(s *state) error { s.Daemons, s.Releases = daemons, l.releases; return nil }); err != nil {
 		return err
 	}
 	l.log.Info("building network", "lab", l.name, "hosts", len(l.topo.All()), "segments", len(l.topo.Segments()))
@@ -228,7 +243,7 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := l.buildWires(); err != nil {
 		return err
 	}
-	l.log.Info("starting daemons", "lab", l.name, "daemons", len(daemons), "frr", l.version.String())
+	l.log.Info("starting daemons", "lab", l.name, "daemons", len(daemons), "frr", l.versions())
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(startWidth)
 	for _, h := range l.topo.All() {
@@ -273,7 +288,9 @@ func Open(base, name string) (*Lab, error) {
 		return nil, fmt.Errorf("lab %s: %w", name, err)
 	}
 	s.Options.Base, s.Options.Name = base, name
-	return newLab(s.Topology, s.Options), nil
+	l := newLab(s.Topology, s.Options)
+	l.releases = s.Releases
+	return l, nil
 }
 
 // Down ends every process in the lab (FRR's by SIGKILL, others by SIGTERM and

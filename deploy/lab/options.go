@@ -1,14 +1,11 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // Binaries are the programs that are not FRR's. Paths may be relative.
@@ -22,13 +19,15 @@ type Binaries struct {
 
 // Options of Up. The zero value is a lab that belongs to this process.
 type Options struct {
-	Name     string            `json:"name"` // default: the topology's
-	Base     string            `json:"base"` // default /run/srrlab
-	Binaries Binaries          `json:"binaries"`
-	FRR      string            `json:"frr"`   // directory of the daemons; default /usr/lib/frr
-	User     string            `json:"user"`  // FRR's user; default frr
-	Group    string            `json:"group"` // FRR's group; default frr
-	Vars     map[string]string `json:"vars,omitempty"`
+	Name     string   `json:"name"` // default: the topology's
+	Base     string   `json:"base"` // default /run/srrlab
+	Binaries Binaries `json:"binaries"`
+	// FRR is what the hosts run that name no version of their own: a directory
+	// of daemons, or what a host's version can be. Default: /usr/lib/frr.
+	FRR   string            `json:"frr"`
+	User  string            `json:"user"`  // FRR's user; default frr
+	Group string            `json:"group"` // FRR's group; default frr
+	Vars  map[string]string `json:"vars,omitempty"`
 	// Detach leaves the lab up when this process ends; Prune spares it then.
 	Detach bool `json:"detach"`
 	// KeepFailed leaves what a failed Up has made, for looking at.
@@ -74,47 +73,4 @@ func (o Options) resolved(t *Topology) (Options, error) {
 		}
 	}
 	return o, nil
-}
-
-// frrVersion is the release of the daemons in Options.FRR.
-type frrVersion struct{ major, minor int }
-
-func (v frrVersion) String() string { return fmt.Sprintf("%d.%d", v.major, v.minor) }
-
-func (v frrVersion) atLeast(major, minor int) bool {
-	return v.major > major || v.major == major && v.minor >= minor
-}
-
-func detectFRR(ctx context.Context, t *Topology, dir string) (frrVersion, error) {
-	needed := false
-	for _, h := range t.All() {
-		needed = needed || h.RunsFRR()
-	}
-	if !needed {
-		return frrVersion{}, nil
-	}
-	for _, name := range []string{"zebra", "ospfd", "bfdd"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return frrVersion{}, fmt.Errorf("FRR: %w (Debian: apt install frr)", err)
-		}
-	}
-	out, err := exec.CommandContext(ctx, filepath.Join(dir, "ospfd"), "--version").Output()
-	if err != nil {
-		return frrVersion{}, fmt.Errorf("ospfd --version: %w", err)
-	}
-	return parseFRRVersion(string(out))
-}
-
-// parseFRRVersion reads the first line of "ospfd --version": "ospfd version 8.4.4".
-func parseFRRVersion(out string) (frrVersion, error) {
-	var v frrVersion
-	_, rest, ok := strings.Cut(out, " version ")
-	if ok {
-		_, err := fmt.Sscanf(rest, "%d.%d", &v.major, &v.minor)
-		ok = err == nil
-	}
-	if !ok {
-		return v, fmt.Errorf("ospfd --version: no version in %q", strings.TrimSpace(out))
-	}
-	return v, nil
 }

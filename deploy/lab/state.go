@@ -14,14 +14,16 @@ import (
 // state is what lab.json holds: all that another process needs to use the lab
 // or to clean up after this one.
 type state struct {
-	Name     string            `json:"name"`
-	Phase    phase             `json:"phase"`
-	Owner    proc              `json:"owner"` // zero: detached
-	Topology *Topology         `json:"topology"`
-	Dir      string            `json:"topology_dir"`
-	Options  Options           `json:"options"`
-	Daemons  []*daemon         `json:"daemons"`
-	Faults   map[string]*Fault `json:"faults"` // HOST:IFACE -> what is wrong with it
+	Name     string    `json:"name"`
+	Phase    phase     `json:"phase"`
+	Owner    proc      `json:"owner"` // zero: detached
+	Topology *Topology `json:"topology"`
+	Dir      string    `json:"topology_dir"`
+	Options  Options   `json:"options"`
+	Daemons  []*daemon `json:"daemons"`
+	// Releases is the FRR of each host that runs one.
+	Releases map[string]Release `json:"releases"`
+	Faults   map[string]*Fault  `json:"faults"` // HOST:IFACE -> what is wrong with it
 }
 
 type phase string

@@ -23,7 +23,8 @@ type HostStatus struct {
 	Name      string                  `json:"name"`
 	Namespace string                  `json:"namespace"`
 	RouterID  netip.Addr              `json:"router_id"`
-	Addresses map[string]netip.Prefix `json:"addresses"` // by interface
+	FRR       string                  `json:"frr,omitempty"` // its version
+	Addresses map[string]netip.Prefix `json:"addresses"`     // by interface
 	Daemons   []DaemonStatus          `json:"daemons,omitempty"`
 	Neighbors []NeighborStatus        `json:"neighbors,omitempty"`
 	// Problem is why the neighbours could not be asked for.
@@ -59,7 +60,7 @@ func (l *Lab) Status() (*Status, error) {
 		out.Faults[key] = f.String()
 	}
 	for _, h := range l.topo.All() {
-		hs := HostStatus{Name: h.Name, Namespace: l.ns(h.Name), RouterID: h.RouterID, Addresses: map[string]netip.Prefix{}}
+		hs := HostStatus{Name: h.Name, Namespace: l.ns(h.Name), RouterID: h.RouterID, FRR: l.releases[h.Name].Version, Addresses: map[string]netip.Prefix{}}
 		for _, p := range l.ports {
 			if p.Host == h.Name {
 				hs.Addresses[p.Iface] = l.memberAddr(p)
@@ -95,7 +96,7 @@ func (s *Status) String() string {
 	if s.Owner != 0 {
 		fmt.Fprintf(&b, ", belongs to process %d", s.Owner)
 	}
-	fmt.Fprintf(&b, "\n%-10s %-15s %-44s %s\n", "HOST", "ROUTER-ID", "DAEMONS", "NEIGHBOURS")
+	fmt.Fprintf(&b, "\n%-10s %-15s %-7s %-44s %s\n", "HOST", "ROUTER-ID", "FRR", "DAEMONS", "NEIGHBOURS")
 	for _, h := range s.Hosts {
 		id := "-"
 		if h.RouterID.IsValid() {
@@ -115,7 +116,7 @@ func (s *Status) String() string {
 		if h.Problem != "" {
 			neighbours = append(neighbours, h.Problem)
 		}
-		fmt.Fprintf(&b, "%-10s %-15s %-44s %s\n", h.Name, id, strings.Join(daemons, " "), strings.Join(neighbours, " "))
+		fmt.Fprintf(&b, "%-10s %-15s %-7s %-44s %s\n", h.Name, id, h.FRR, strings.Join(daemons, " "), strings.Join(neighbours, " "))
 	}
 	keys := make([]string, 0, len(s.Faults))
 	for key := range s.Faults {

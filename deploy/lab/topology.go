@@ -65,6 +65,10 @@ func (h *Host) RunsFRR() bool { return h.RouterID.IsValid() }
 
 // FRRHost says how FRR is set up on a host.
 type FRRHost struct {
+	// Version is what the host runs: "10.3", "8.4" for any 8.4.x, a suite of
+	// Debian ("sid"), or a directory of daemons; default Options.FRR. What is not
+	// the machine's own is brought by deploy/install/frr-root.
+	Version string `yaml:"version"`
 	// Tune is "yes" (as srrd doctor recommends) or "default" (FRR's own
 	// timers, for showing what they cost).
 	Tune string `yaml:"tune"`

@@ -125,9 +125,10 @@ hosts:
 
 func TestFRRVersionIsReadFromTheDaemon(t *testing.T) {
 	for text, want := range map[string]frrVersion{
-		"ospfd version 8.4.4\nCopyright":         {8, 4},
-		"ospfd version 10.7.1-6~deb\nCopyright":  {10, 7},
-		"ospfd version 7.5.1-1.1+deb11u2\nBuilt": {7, 5},
+		"ospfd version 8.4.4\nCopyright":         {8, 4, 4},
+		"ospfd version 10.7.1-6~deb\nCopyright":  {10, 7, 1},
+		"ospfd version 7.5.1-1.1+deb11u2\nBuilt": {7, 5, 1},
+		"ospfd version 10.3\nCopyright":          {10, 3, 0},
 	} {
 		if got, err := parseFRRVersion(text); err != nil || got != want {
 			t.Errorf("%q: %v %v, want %v", text, got, err, want)
@@ -136,7 +137,7 @@ func TestFRRVersionIsReadFromTheDaemon(t *testing.T) {
 	if _, err := parseFRRVersion("ospfd: not found"); err == nil {
 		t.Error("no error without a version")
 	}
-	if v := (frrVersion{10, 0}); v.atLeast(10, 1) || !v.atLeast(8, 4) {
+	if v := (frrVersion{10, 0, 4}); v.atLeast(10, 1) || !v.atLeast(8, 4) {
 		t.Error("10.0 compares wrong")
 	}
 }

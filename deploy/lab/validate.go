@@ -77,6 +77,7 @@ func (t *Topology) fill() {
 			if h.FRR == nil {
 				h.FRR = &FRRHost{}
 			}
+			or(&h.FRR.Version, def.Version)
 			or(&h.FRR.Tune, def.Tune)
 			or(&h.FRR.BFD, def.BFD)
 			or(&h.FRR.Zebra, def.Zebra)

@@ -80,7 +80,7 @@ func (e *env) up() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.Binaries.Srrd, "srrd", "", "srrd binary; without it hosts with srrd: run none")
 	f.StringVar(&o.Binaries.Srrsh, "srrsh", "", "srrsh binary")
-	f.StringVar(&o.FRR, "frr", "", "directory of FRR's daemons (default /usr/lib/frr)")
+	f.StringVar(&o.FRR, "frr", "", "FRR of hosts that name none: a version, a suite of Debian, or a directory of daemons (default /usr/lib/frr)")
 	f.StringArrayVar(&vars, "var", nil, "NAME=VALUE, {{.Vars.NAME}} in templates; may be repeated")
 	f.DurationVar(&timeout, "timeout", lab.UpTimeout, "give up after")
 	f.BoolVar(&o.KeepFailed, "keep-failed", false, "leave what a failed up has made")
