@@ -84,7 +84,10 @@ func (c *client) do(ctx context.Context, line string, in io.Reader) int {
 // ask runs a command and gives what is to be shown.
 func (c *client) ask(ctx context.Context, line string) (text string, code int) {
 	if node, command, ok := atNode(line); ok {
-		return c.remote(ctx, node, command)
+		if !strings.HasSuffix(command, "?") {
+			return c.remote(ctx, node, command)
+		}
+		line = command // what can stand there is the same on all nodes
 	}
 	if cmd, _ := shell.ClientCommand(line); cmd == shell.ClientSimulate {
 		return c.simulate(ctx, line)
@@ -126,9 +129,21 @@ func (c *client) leaves(line string) bool {
 
 // complete lists how the last word of a line can go on, for Tab.
 func (c *client) complete(ctx context.Context, line string) []string {
+	before := ""
+	if rest, ok := strings.CutPrefix(strings.TrimLeft(line, " \t"), "@"); ok {
+		if _, command, ok := strings.Cut(rest, " "); ok {
+			line = strings.TrimLeft(command, " \t")
+		} else {
+			line, before = "show node "+rest, "@"
+		}
+	}
 	text, err := c.exec(ctx, "complete "+line)
 	if err != nil {
 		return nil // a Tab is no place for errors; Enter tells
 	}
-	return strings.Fields(text)
+	words := strings.Fields(text)
+	for i := range words {
+		words[i] = before + words[i]
+	}
+	return words
 }

@@ -32,7 +32,10 @@ func manual() string {
 			{Term: "2", Text: "srrsh itself was called wrongly"},
 			{Term: "3", Text: "srrd cannot be reached"},
 		}},
-		man.Section{Title: "ENVIRONMENT", Items: []man.Item{{Term: "COLUMNS", Text: "the width of tables where the output is no terminal; nothing is cut without it"}}},
+		man.Section{Title: "ENVIRONMENT", Items: []man.Item{
+			{Term: "COLUMNS", Text: "the width of tables where the output is no terminal; nothing is cut without it"},
+			{Term: envCert + ", " + envKey + ", " + envCA, Text: "stand for --cert, --key and --ca"},
+		}},
 		man.Section{Title: "FILES", Items: []man.Item{
 			{Term: defaultSocket, Text: "where srrd listens; who may connect is a matter of its mode and group (shell: in srrd.yaml)"},
 			{Term: "~/.srrsh_history", Text: "the lines typed before"},

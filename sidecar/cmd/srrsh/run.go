@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,13 @@ const (
 
 // defaultSocket is where srrd listens (DESIGN section 9).
 const defaultSocket = "/run/srrd/srrd.vty"
+
+// The environment stands in for flags that one would else type each time.
+const (
+	envCert = "SRRSH_CERT"
+	envKey  = "SRRSH_KEY"
+	envCA   = "SRRSH_CA"
+)
 
 // flags are the command line.
 type flags struct {
@@ -72,7 +80,7 @@ func command(f *flags, do func() error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                   "srrsh [-c COMMAND]... [-o json|text] [--socket PATH] [--cert FILE --key FILE [--ca FILE]]",
 		Short:                 "Shell of srrd: show and steer the services of a cluster",
-		Long:                  "srrsh talks to the srrd of this node. Without -c it starts a session, in which\nTab completes, and a line that ends in ? is explained; or, when its input is not\na terminal, it reads a command a line.\n\n@NODE before a show command, why or help asks another node, by its web server and\nwith a client certificate.",
+		Long:                  "srrsh talks to the srrd of this node. Without -c it starts a session, in which\nTab completes, and a line that ends in ? is explained; or, when its input is not\na terminal, it reads a command a line.\n\n@NODE before a command has another node carry it out: through its web server, at the\naddress that its LSA tells, with a client certificate and by the role that it has there.\nA node that serves its pages on loopback only cannot be asked so.",
 		Example:               "  srrsh -c \"show service\"\n  srrsh -c \"why web\"\n  srrsh -o json -c \"show node\"",
 		Args:                  cobra.NoArgs,
 		SilenceUsage:          true,
@@ -92,7 +100,10 @@ func command(f *flags, do func() error) *cobra.Command {
 
 // serve chooses where the commands come from.
 func serve(ctx context.Context, f flags, in io.Reader, out, errs io.Writer) error {
-	c := &client{socket: f.socket, out: out, errs: errs, json: f.output == "json", width: width(out), auth: f.auth}
+	auth := credentials{
+		cmp.Or(f.auth.certificate, os.Getenv(envCert)), cmp.Or(f.auth.key, os.Getenv(envKey)), cmp.Or(f.auth.authority, os.Getenv(envCA)),
+	}
+	c := &client{socket: f.socket, out: out, errs: errs, json: f.output == "json", width: width(out), auth: auth}
 	defer c.close()
 	if len(f.commands) == 0 && isTerminal(in) && isTerminal(out) {
 		return session(ctx, c)

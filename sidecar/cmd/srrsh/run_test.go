@@ -224,8 +224,15 @@ func TestTabAsksTheDaemon(t *testing.T) {
 	socket, _ := serveDaemon(t)
 	c := &client{socket: socket, out: io.Discard, errs: io.Discard}
 	defer c.close()
-	if got := strings.Join(c.complete(t.Context(), "service dns move "), " "); got != "n1 n2 n3 n4" {
-		t.Errorf("got %q", got)
+	for line, want := range map[string]string{
+		"service dns move ": "n1 n2 n3 n4", "@": "@n1 @n2 @n3 @n4", " @n2": "@n2", "@n2 service dns mo": "move", "@n2  wh": "why", "@n2 ": strings.Join(c.complete(t.Context(), ""), " "),
+	} {
+		if got := strings.Join(c.complete(t.Context(), line), " "); got != want {
+			t.Errorf("%q goes on with %q, want %q", line, got, want)
+		}
+	}
+	if text, code := c.ask(t.Context(), "@n2 service dns mov?"); code != exitOK || !strings.Contains(text, "run it on a certain node") {
+		t.Errorf("a question behind @: exit %d, %q", code, text)
 	}
 	if host, err := hostName(t.Context(), c); host != "n1" || err != nil {
 		t.Errorf("the prompt is for %q, %v", host, err)

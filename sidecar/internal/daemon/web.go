@@ -40,12 +40,9 @@ func (d *daemon) serveWeb(ctx context.Context) error {
 
 func (d *daemon) webConfig(c config.Daemon) web.Config {
 	w := web.Config{Listen: c.Web.Listen, Deps: webDeps{d}, Files: &serviceFiles{path: d.opt.Config, current: d.config.Load, targets: &d.targets}, Log: d.log, Local: localPerson(c.Shell.Group), Metrics: d.owner.metrics.Handler()}
-	w.Look = func(ctx context.Context, who, line string, out io.Writer) (done, looks bool) {
-		if !shell.Looks(line) {
-			return false, false
-		}
-		return (&shell.Shell{Deps: d}).Exec(ctx, who, line, out) == shell.StatusSuccess, true
-	}
+	w.Shell = &web.Shell{Errand: errand, Exec: func(ctx context.Context, who, line string, out io.Writer) bool {
+		return (&shell.Shell{Deps: d}).Exec(ctx, who, line, out) == shell.StatusSuccess
+	}}
 	for _, doc := range shell.Commands() {
 		w.Commands = append(w.Commands, web.Command(doc))
 	}
@@ -57,6 +54,23 @@ func (d *daemon) webConfig(c config.Daemon) web.Config {
 		}
 	}
 	return w
+}
+
+// errand says of a line of the shell who may have it carried out from another
+// node: whoever may do the same on the pages.
+func errand(line string) web.Errand {
+	e := shell.ErrandOf(line)
+	to := web.Errand{Line: e.Line, Service: e.Service, Daemon: e.Daemon, Command: e.Command, Least: web.Admin}
+	switch e.Duty {
+	case shell.DutyLook, shell.DutyNone:
+		to.Looks, to.Least = true, web.Viewer
+	case shell.DutyAct:
+		to.Least = web.Operator
+	case shell.DutyClient:
+		to.Client, to.Least = true, web.Viewer
+	case shell.DutyRule, shell.DutyRoute:
+	}
+	return to
 }
 
 // webDeps is the daemon as the pages need it.

@@ -238,7 +238,7 @@ const helpText = `srrsh shows and steers the services of this cluster.
   ?            at the end of a line (then Enter) lists what can stand there
   abbreviate   any keyword, as long as it is clear: sh se
   -o json      before or behind a show command: the same for programs
-  @NODE        before show, why or help: asks another node
+  @NODE        before a command: another node carries it out
 
 Commands:
 `

@@ -37,6 +37,7 @@ func apiEndpoints() []endpoint {
 		{"GET /api/v1/config", Admin, apiConfig, false},
 		{"POST /api/v1/reload", Admin, apiReload, false},
 		{"GET /api/v1/shell", Viewer, apiShell, false},
+		{"POST /api/v1/shell", Viewer, apiShellDo, false}, // the line tells who may
 		{"GET /api/v1/watch", Viewer, watch, true},
 		{"GET /api/v1/openapi.json", Viewer, apiDescription, false},
 	}

@@ -90,9 +90,12 @@ func newServer(t testing.TB, role Role, change ...func(*Config)) (*Server, *fake
 		Local:    func(netip.AddrPort, netip.AddrPort) (Person, error) { return Person{"alice", role}, nil },
 		Commands: []Command{{"show service", "services: where they run, and why", "A line for each <service>."}},
 	}
-	cfg.Look = func(_ context.Context, _, line string, w io.Writer) (done, looks bool) {
-		_, err := io.WriteString(w, line)
-		return err == nil, true
+	cfg.Shell = &Shell{
+		Errand: func(line string) Errand { return Errand{Line: line, Looks: true} },
+		Exec: func(_ context.Context, _, line string, w io.Writer) bool {
+			_, err := io.WriteString(w, line)
+			return err == nil
+		},
 	}
 	for _, c := range change {
 		c(&cfg)

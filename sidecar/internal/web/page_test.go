@@ -220,7 +220,7 @@ func TestTheSwitchLeadsToTheSamePageOnAnotherNode(t *testing.T) {
 			t.Errorf("%s: %d %q, want %q", tc.name, w.Code, w.Header().Get("Location"), tc.to)
 		}
 	}
-	if w := get(t, s, "/switch?node=n3&path=/"); w.Code != 404 || !strings.Contains(w.Body.String(), "loopback only") {
+	if w := get(t, s, "/switch?node=n4&path=/"); w.Code != 404 || !strings.Contains(w.Body.String(), "loopback only") {
 		t.Errorf("a node without pages: %d %s", w.Code, w.Body)
 	}
 	if w := get(t, s, "/?refresh=10"); w.Header().Get("Refresh") != "10" {

@@ -53,7 +53,7 @@ type Config struct {
 	Deps     Deps
 	Files    Files // nil: no configuration pages
 	Commands []Command
-	Look     Look         // carries out show commands for srrsh on other nodes; nil: none
+	Shell    *Shell       // for srrsh on other nodes; nil: none
 	Metrics  http.Handler // serves /metrics to whoever is at least a viewer; nil: none
 
 	Log   *slog.Logger // nil: none

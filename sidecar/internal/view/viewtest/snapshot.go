@@ -90,7 +90,7 @@ func machineView() machine.View {
 			{Router: N2, Host: "n2", State: advert.Online, Status: "present", Since: ago(3 * 24 * time.Hour), Version: "0.1.0",
 				Incarnation: 1773100000, Generation: 77, Offers: 5, Runs: 2, LastHeard: ago(12 * time.Second)},
 			{Router: N3, Host: "n3", State: advert.Standby, Status: "present", Since: ago(7 * time.Hour), Version: "0.1.0",
-				Incarnation: 1773400000, Generation: 9, Offers: 2, LastHeard: ago(40 * time.Minute)},
+				Web: netip.MustParseAddrPort("10.1.0.3:8443"), Incarnation: 1773400000, Generation: 9, Offers: 2, LastHeard: ago(40 * time.Minute)},
 			{Router: N4, Host: "n4", State: advert.Online, Status: "unreachable", Since: ago(8 * time.Second), Version: "0.0.9",
 				Incarnation: 1773000000, Generation: 1024, Offers: 2, Runs: 1, LastHeard: ago(8 * time.Second)},
 		},
