@@ -43,11 +43,11 @@ const (
 	tlvNodeState     tlv = 23
 	tlvCapabilities  tlv = 24
 	tlvClusterFrozen tlv = 25
-	// tlvAuthentication is always the last one; its number is kept for it.
-	tlvAuthentication tlv = 255 //lint:ignore U1000 nothing uses it yet
+	// tlvAuthentication is always the last one; see Keyring.
+	tlvAuthentication tlv = 255
 )
 
-// ErrTooLarge is returned for a value that would not fit MaxBody.
+// ErrTooLarge is returned for a value that would not fit MaxContent.
 var ErrTooLarge = errors.New("advertisement larger than an LSA may be")
 
 // Body is what Decode returns: exactly one of the two is set.
@@ -99,8 +99,8 @@ func (w *writer) stamp(s Stamp) {
 }
 
 func (w *writer) done(dst []byte) ([]byte, error) {
-	if len(w.b) > MaxBody {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(w.b), MaxBody)
+	if len(w.b) > MaxContent {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(w.b), MaxContent)
 	}
 	return append(dst, w.b...), nil
 }
@@ -173,7 +173,7 @@ func (s Service) LargestSize() int {
 	s.Pin, s.Hold, s.Freeze = Pin{Number: 1}, Hold{Number: 1}, Hold{Number: 1}
 	w, err := s.Append(nil)
 	if err != nil {
-		return MaxBody + 1
+		return MaxContent + 1
 	}
 	return len(w)
 }
@@ -276,7 +276,9 @@ func walk(b []byte, set func(t tlv, v []byte) error, repeated ...tlv) error {
 		if err := set(t, b[4:4+n]); err != nil {
 			return fmt.Errorf("TLV %d: %w", t, err)
 		}
-		b = b[4+padded:]
+		if b = b[4+padded:]; t == tlvAuthentication && len(b) > 0 {
+			return fmt.Errorf("TLV %d is not the last one", t)
+		}
 	}
 	return nil
 }

@@ -250,7 +250,7 @@ func TestTheLargestServiceThatFitsIsTheLargestThatIsSaid(t *testing.T) {
 		s.Addresses = append(s.Addresses, addr("10.0.0.1"))
 	}
 	size := s.LargestSize()
-	if size > advert.MaxBody {
+	if size > advert.MaxContent {
 		t.Fatalf("16 IPv4 addresses and 8 of the longest dependencies take %d bytes", size)
 	}
 	s.Failure = advert.Failure{Code: advert.FailOther, Text: strings.Repeat("y", 500)}
@@ -265,7 +265,7 @@ func TestTheLargestServiceThatFitsIsTheLargestThatIsSaid(t *testing.T) {
 	if _, err := s.Append(nil); !errors.Is(err, advert.ErrTooLarge) {
 		t.Errorf("got %v, want %v", err, advert.ErrTooLarge)
 	}
-	if s.LargestSize() <= advert.MaxBody {
+	if s.LargestSize() <= advert.MaxContent {
 		t.Errorf("LargestSize %d of what does not fit", s.LargestSize())
 	}
 }
@@ -326,7 +326,7 @@ func FuzzDecodeEncodeDecodeIsStable(f *testing.F) {
 		}
 		again, err := appendBody(one)
 		if errors.Is(err, advert.ErrTooLarge) {
-			if len(b) <= advert.MaxBody-24 { // preference and digest, said always
+			if len(b) <= advert.MaxContent-24 { // preference and digest, said always
 				t.Fatalf("what was read does not fit: %v", err)
 			}
 			return

@@ -13,7 +13,8 @@
 // Guarantees: Append and Decode are pure functions without state. Decode never
 // panics, never allocates more than a small multiple of its input, and returns
 // either a whole value or an error that names the offending TLV; what it
-// returns, Append accepts, unless the body was within 24 bytes of MaxBody and
-// lacked the TLVs that Append always writes. The package imports nothing of ours and reads no
-// clock.
+// returns, Append accepts, unless the body was within 24 bytes of MaxContent, or
+// over it, and lacked the TLVs that Append always writes. Keyring signs and checks
+// bodies; a Secret never shows itself. The package imports nothing of ours and
+// reads no clock.
 package advert

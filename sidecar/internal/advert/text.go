@@ -9,13 +9,17 @@ import (
 // for each thing said. One that cannot be read is described by its error.
 func Describe(body []byte) string {
 	b, err := Decode(body)
+	signed := ""
+	if id := SignedUnder(body); id != 0 {
+		signed = fmt.Sprintf("\nsigned under key %d", id)
+	}
 	switch {
 	case err != nil:
 		return "srrd: cannot be read: " + err.Error()
 	case b.Node != nil:
-		return b.Node.text()
+		return b.Node.text() + signed
 	}
-	return b.Service.text()
+	return b.Service.text() + signed
 }
 
 func (n *Node) text() string {

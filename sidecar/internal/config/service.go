@@ -494,13 +494,13 @@ func (s *rawService) sane(r *reader, m *machine.Service, out *Service) {
 		only(own.Check.Unknown.At, own.Check.Unknown.Set, "check.unknown", text)
 	}
 	only(own.Linger.At, own.Linger.Set && !m.Overlap, "linger", "only with handover: overlap")
-	// MaxBody must hold the longest thing the service may ever say.
+	// An LSA must hold the longest thing the service may ever say.
 	ad := advert.Service{Stamp: advert.Stamp{Incarnation: 1, Generation: 1}, Name: m.Name, Group: m.Group,
 		Dependencies: m.Dependencies, Preference: m.Preference, State: advert.Stopped, Interval: m.Interval, Addresses: m.Addresses}
 	within := len(m.Addresses) <= advert.MaxAddresses && len(m.Dependencies) <= advert.MaxDependencies
-	if size := ad.LargestSize(); within && size > advert.MaxBody {
+	if size := ad.LargestSize(); within && size > advert.MaxContent {
 		r.report(Position{File: r.file}, "", "what is flooded about the service could be larger than the %d bytes of an LSA's body: shorten names or addresses",
-			advert.MaxBody)
+			advert.MaxContent)
 	}
 }
 
