@@ -14,7 +14,7 @@ import (
 // concern. It decides nothing.
 func (n *Node) absorb(ev Event) {
 	switch ev.(type) {
-	case Synced, Adjacency, NeighborFull, LSASeen, LSAGone, Reach, LinkReach, Outbid, HostRoute, OriginateDone:
+	case Synced, Adjacency, NeighborFull, LSASeen, LSARefused, LSAGone, Rekeyed, Reach, LinkReach, Outbid, HostRoute, OriginateDone:
 		if !n.ospf.up {
 			return // of a session that has ended
 		}
@@ -37,6 +37,10 @@ func (n *Node) absorb(ev Event) {
 			return
 		}
 		n.hear(e)
+	case LSARefused:
+		n.lsaRefused(e)
+	case Rekeyed:
+		n.rekeyed()
 	case LSAGone:
 		if e.Router == n.router {
 			n.ownGone(e)
@@ -137,6 +141,7 @@ func (n *Node) ospfDown(why string) {
 	n.daemon = nil
 	clear(n.routes)
 	clear(n.bad)
+	clear(n.refusedNow)
 	for _, p := range slices.Clone(n.peers) {
 		// Nothing can be said of the others now: it is we who do not hear. Who
 		// ran a strict service is remembered until it speaks again.

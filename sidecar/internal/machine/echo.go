@@ -34,6 +34,7 @@ type current struct {
 // or something an earlier life or somebody else said in our name.
 func (n *Node) ownSeen(e LSASeen) {
 	n.own[e.Ref] = &ownLSA{raw: e.Raw, seen: n.now}
+	delete(n.refusedNow, badKey{e.Router, e.Ref})
 	t, s := n.topicOf(e.Ref)
 	if t != nil && bytes.Equal(e.Raw, t.raw) {
 		t.echoed, t.tries = true, 0
@@ -125,6 +126,7 @@ func (n *Node) rivalSeen() {
 
 func (n *Node) ownGone(e LSAGone) {
 	delete(n.own, e.Ref)
+	delete(n.refusedNow, badKey{e.Router, e.Ref})
 	t, s := n.topicOf(e.Ref)
 	if t == nil {
 		return

@@ -39,6 +39,15 @@ type (
 		Raw    []byte
 		Err    string
 	}
+	// LSARefused: an opaque LSA of type 222 is in the database that must not be
+	// believed. Its content is not told.
+	LSARefused struct {
+		Router RouterID
+		Ref    LSARef
+		Why    advert.Refusal
+	}
+	// Rekeyed: the keys have changed; what is said is to be signed anew.
+	Rekeyed struct{}
 	// LSAGone: it left the database, or became MaxAge.
 	LSAGone struct {
 		Router RouterID
@@ -130,6 +139,8 @@ func (Synced) event()        {}
 func (Adjacency) event()     {}
 func (NeighborFull) event()  {}
 func (LSASeen) event()       {}
+func (LSARefused) event()    {}
+func (Rekeyed) event()       {}
 func (LSAGone) event()       {}
 func (Reach) event()         {}
 func (LinkReach) event()     {}

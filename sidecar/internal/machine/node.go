@@ -53,6 +53,9 @@ type Node struct {
 	current map[LSARef]current // whose LSA a reference is, or was
 	flushes []flush            // sorted by time
 	bad     map[badKey]BadLSAView
+	// refused is what was not believed, refusedNow what of it is in the database.
+	refused    map[advert.Refusal]*refusals
+	refusedNow map[badKey]advert.Refusal
 
 	timers  map[TimerKey]uint64
 	due     map[TimerKey]time.Time
@@ -100,9 +103,13 @@ func New(mem Memory, marks []Mark) *Node {
 		losses:   map[RouterID]bool{},
 		current:  map[LSARef]current{},
 		bad:      map[badKey]BadLSAView{},
-		timers:   map[TimerKey]uint64{},
-		due:      map[TimerKey]time.Time{},
-		asked:    map[uint64]uint64{},
+		refused:  map[advert.Refusal]*refusals{},
+
+		refusedNow: map[badKey]advert.Refusal{},
+
+		timers: map[TimerKey]uint64{},
+		due:    map[TimerKey]time.Time{},
+		asked:  map[uint64]uint64{},
 	}
 	if n.state < advert.Online || n.state > advert.Maintenance {
 		n.state = advert.Online

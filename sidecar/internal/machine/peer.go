@@ -17,12 +17,13 @@ type peer struct {
 	area, as bool
 	links    map[string]bool
 	lsas     map[LSARef]heard
-	offers   []*offer     // sorted by service name
-	node     *advert.Node // the newest announcement in the database; nil: srrd is gone
-	last     advert.Node  // the last one ever heard
-	lost     bool         // it was reachable once and then was not
-	rejoins  bool         // reachable again, rejoin_hold not over
-	since    time.Time    // of its status
+	newest   map[string]advert.Stamp // of what was ever heard of a service, or of the daemon ("")
+	offers   []*offer                // sorted by service name
+	node     *advert.Node            // the newest announcement in the database; nil: srrd is gone
+	last     advert.Node             // the last one ever heard
+	lost     bool                    // it was reachable once and then was not
+	rejoins  bool                    // reachable again, rejoin_hold not over
+	since    time.Time               // of its status
 	heard    time.Time
 }
 
@@ -114,7 +115,7 @@ func (n *Node) peer(r RouterID) *peer {
 	if p := n.byRouter[r]; p != nil {
 		return p
 	}
-	p := &peer{id: r, links: map[string]bool{}, lsas: map[LSARef]heard{}, since: n.now}
+	p := &peer{id: r, links: map[string]bool{}, lsas: map[LSARef]heard{}, newest: map[string]advert.Stamp{}, since: n.now}
 	n.byRouter[r] = p
 	i, _ := slices.BinarySearchFunc(n.peers, r, func(p *peer, r RouterID) int { return int(int64(p.id) - int64(r)) })
 	n.peers = slices.Insert(n.peers, i, p)
@@ -153,6 +154,10 @@ func (n *Node) hear(e LSASeen) {
 	}
 	delete(n.bad, key)
 	h := heard{stamp: e.Body.Stamp(), node: e.Body.Node, service: e.Body.Service}
+	if n.overtaken(p, key, h.stamp, h.subject()) {
+		return
+	}
+	delete(n.refusedNow, key)
 	p.lsas[e.Ref] = h
 	if h.node != nil {
 		n.hearNode(p)
@@ -289,6 +294,7 @@ func (n *Node) remark(o *offer) {
 // leave takes one LSA of a peer away.
 func (n *Node) lsaGone(e LSAGone) {
 	delete(n.bad, badKey{e.Router, e.Ref})
+	delete(n.refusedNow, badKey{e.Router, e.Ref})
 	p := n.byRouter[e.Router]
 	if p == nil {
 		return

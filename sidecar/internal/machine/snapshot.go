@@ -63,6 +63,7 @@ func (n *Node) View() View {
 		}
 	}
 	slices.SortStableFunc(v.Nodes, func(a, b NodeView) int { return strings.Compare(a.Host, b.Host) })
+	v.Refused = n.viewRefused()
 	for _, b := range n.bad {
 		v.Bad = append(v.Bad, b)
 	}

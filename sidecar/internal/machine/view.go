@@ -24,6 +24,7 @@ type View struct {
 	Nodes       []NodeView       `json:"nodes"`
 	Services    []ServiceView    `json:"services"`
 	Bad         []BadLSAView     `json:"bad_lsas"`
+	Refused     []RefusalView    `json:"refused_lsas"`
 }
 
 // OSPFView is the standing of the session with ospfd.
@@ -142,4 +143,17 @@ type BadLSAView struct {
 	LSA    string    `json:"lsa"`
 	Why    string    `json:"why"`
 	Since  time.Time `json:"since"`
+}
+
+// RefusalView is what was refused of the LSAs of type 222 for one reason,
+// since srrd started.
+type RefusalView struct {
+	Reason  advert.Refusal `json:"reason"`
+	Why     string         `json:"why"` // the reason, in a sentence
+	Count   uint64         `json:"count"`
+	Present int            `json:"present"`   // how many are in the database now
+	Router  RouterID       `json:"router_id"` // of the last one
+	LSA     string         `json:"lsa"`
+	First   time.Time      `json:"first"`
+	Last    time.Time      `json:"last"`
 }
