@@ -16,6 +16,8 @@
 //   - Everything the sync brought is reported before Synced.
 //   - An LSA is reported when it is new or its body changed, not when it was
 //     merely refreshed; LSAGone comes when it became MaxAge or left.
+//   - With keys, what is given to ospfd is signed, and what is not signed as it
+//     must be is LSARefused; bodies in events are without their signature.
 //   - Reach follows DESIGN section 4: for area scope ospfd's reachable set (on
 //     releases without one SPF over the mirror), for AS scope that, or a live
 //     type 4 LSA of a reachable area border router.

@@ -41,6 +41,8 @@ type mirror struct {
 	topology bool // types 1 or 2 have changed since settle
 	asbrs    bool // type 4 has
 	refused  uint64
+	keys     func() advert.Keyring
+	believed map[lsdb.Key]bool // foreign LSAs of type 222 whose signature was good
 }
 
 // fresh is what a sync has mentioned of that which has no mark in the
@@ -67,6 +69,7 @@ func (m *mirror) reset() {
 	m.reach, m.said, m.fresh = map[netip.Addr]bool{}, map[netip.Addr]reach{}, nil
 	m.nbrs, m.ifs = map[neighbor]nbrState{}, map[netip.Addr]netip.Addr{}
 	m.full, m.between, m.topology, m.asbrs = 0, 0, false, false
+	m.believed = map[lsdb.Key]bool{}
 }
 
 // begin opens a session. What ospfd said of interfaces and neighbours while it
@@ -298,22 +301,80 @@ func (m *mirror) opaque(c lsdb.Change) {
 	switch c.Kind {
 	case lsdb.Added, lsdb.Replaced:
 		if c.New.MaxAge {
+			delete(m.believed, c.Key)
 			m.emit(machine.LSAGone{Router: router, Ref: ref})
 			return
 		}
-		seen := machine.LSASeen{Router: router, Ref: ref, Raw: slices.Clone(c.New.Raw[lsa.HeaderLen:])}
-		body, err := advert.Decode(seen.Raw)
-		if err != nil {
-			seen.Err = err.Error()
-		}
-		seen.Body = body
-		m.emit(seen)
+		m.report(c.New, m.keys())
 	case lsdb.Flushed, lsdb.Removed:
 		if c.Old != nil && c.Old.MaxAge {
 			return // said when it was flushed
 		}
+		delete(m.believed, c.Key)
 		m.emit(machine.LSAGone{Router: router, Ref: ref})
 	case lsdb.Unchanged, lsdb.Refreshed, lsdb.Ignored:
+	}
+}
+
+// report tells what an LSA of type 222 says, if it can be believed. The machine
+// sees what was signed, without the signature: so the echo of what it gave out
+// is what it gave out, and nothing that it keeps or shows depends on a key.
+func (m *mirror) report(e *lsdb.Entry, keys advert.Keyring) {
+	ref := machine.LSARef{Scope: m.scopeOf(e.Key), ID: lsa.OpaqueIDOf(e.Key.ID).ID}
+	router := advert.RouterIDFrom(e.Key.Adv)
+	content, why := keys.Open(e.Raw[lsa.HeaderLen:], origin(ref, router))
+	if why != advert.Taken {
+		m.emit(machine.LSARefused{Router: router, Ref: ref, Why: why})
+		return
+	}
+	if e.Key.Adv != m.self {
+		m.believed[e.Key] = true
+	}
+	seen := machine.LSASeen{Router: router, Ref: ref, Raw: slices.Clone(content)}
+	body, err := advert.Decode(seen.Raw)
+	if err != nil {
+		seen.Err = err.Error()
+	}
+	seen.Body = body
+	m.emit(seen)
+}
+
+// origin is what a signature covers of an LSA's header.
+func origin(ref machine.LSARef, router advert.RouterID) advert.Origin {
+	return advert.Origin{Type: uint8(ref.Scope.Kind), ID: linkStateID(ref), Router: router}
+}
+
+// rekeyed looks again at what others say, now that the keys are others: what
+// was believed and is no more is gone. What this node says itself the machine
+// says again, which the old words in the database must not be judged before.
+func (m *mirror) rekeyed() {
+	if !m.up {
+		return
+	}
+	m.emit(machine.Rekeyed{})
+	keys := m.keys()
+	for _, t := range []lsa.Type{lsa.TypeOpaqueLink, lsa.TypeOpaqueArea, lsa.TypeOpaqueAS} {
+		for e := range m.db.ByType(t) {
+			if e.MaxAge || e.Key.Adv == m.self || lsa.OpaqueIDOf(e.Key.ID).Type != advert.OpaqueType {
+				continue
+			}
+			was := m.believed[e.Key]
+			delete(m.believed, e.Key)
+			ref := machine.LSARef{Scope: m.scopeOf(e.Key), ID: lsa.OpaqueIDOf(e.Key.ID).ID}
+			router := advert.RouterIDFrom(e.Key.Adv)
+			_, why := keys.Open(e.Raw[lsa.HeaderLen:], origin(ref, router))
+			switch {
+			case why == advert.Taken && was:
+				m.believed[e.Key] = true
+			case why == advert.Taken:
+				m.report(e, keys)
+			default:
+				if was {
+					m.emit(machine.LSAGone{Router: router, Ref: ref})
+				}
+				m.emit(machine.LSARefused{Router: router, Ref: ref, Why: why})
+			}
+		}
 	}
 }
 

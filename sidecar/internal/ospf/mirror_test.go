@@ -78,6 +78,8 @@ func words(ev machine.Event) string {
 			return s + " " + e.Body.Node.Host
 		}
 		return s
+	case machine.LSARefused:
+		return fmt.Sprintf("refused %s %s %s", e.Router, e.Ref, e.Why)
 	case machine.LSAGone:
 		return fmt.Sprintf("gone %s %s", e.Router, e.Ref)
 	case machine.OSPFDown:
@@ -92,12 +94,14 @@ type bench struct {
 	t   *testing.T
 	now time.Time
 	got []string
+
+	ring advert.Keyring
 }
 
 func newBench(t *testing.T, told bool) *bench {
 	b := &bench{t: t, now: time.Unix(1_700_000_000, 0)}
 	b.mirror = &mirror{
-		db: lsdb.New(lsdb.Limits{}), log: slog.New(slog.DiscardHandler),
+		db: lsdb.New(lsdb.Limits{}), log: slog.New(slog.DiscardHandler), keys: func() advert.Keyring { return b.ring },
 		emit: func(ev machine.Event) { b.got = append(b.got, words(ev)) },
 		linkName: func(a netip.Addr) string {
 			if a == if1 {

@@ -46,7 +46,11 @@ type Config struct {
 	// Prepare sets what ospfd must be told beside the OSPF-API, before the
 	// machine hears of the session. nil does nothing.
 	Prepare func(ctx context.Context) error
-	Log     *slog.Logger
+	// Keys is what is signed with and what is taken; nil: nothing is signed,
+	// everything is taken. It is asked for every LSA, from several goroutines;
+	// after a change of it call Rekey.
+	Keys func() advert.Keyring
+	Log  *slog.Logger
 	// Interfaces maps addresses of interfaces to their names; nil asks the
 	// kernel.
 	Interfaces func() (map[netip.Addr]string, error)
@@ -61,6 +65,7 @@ type Port struct {
 	verify  chan struct{} // the session is to check ospfd again
 	own     chan struct{} // the session is to ask for our own external LSAs
 	client  atomic.Pointer[ospfapi.Client]
+	router  atomic.Uint32            // of the client's ospfd: set before it
 	calls   *queue[pending]          // to reap
 	notices *queue[machine.Announce] // to the loop
 	askOwn  *time.Timer              // the loop's: when own is due
@@ -74,13 +79,16 @@ func New(cfg Config) *Port {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Keys == nil {
+		cfg.Keys = func() advert.Keyring { return advert.Keyring{} }
+	}
 	if cfg.Interfaces == nil {
 		cfg.Interfaces = kernelInterfaces
 	}
 	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1),
 		calls: newQueue[pending](), notices: newQueue[machine.Announce]()}
 	p.links.Store(&links{})
-	p.db = &mirror{db: lsdb.New(lsdb.Limits{}), emit: cfg.Emit, log: cfg.Log, linkName: p.linkName}
+	p.db = &mirror{db: lsdb.New(lsdb.Limits{}), emit: cfg.Emit, log: cfg.Log, linkName: p.linkName, keys: cfg.Keys}
 	p.db.reset()
 	return p
 }
@@ -100,6 +108,10 @@ var errEnded = errors.New("the port to ospfd has ended")
 // wants to know what ospfd holds itself of LSAs of our own, of whose end it
 // tells only up to a minute later.
 func (p *Port) Resync() { p.again() }
+
+// Rekey has everything said anew under the keys of now, and what others say
+// looked at again.
+func (p *Port) Rekey() { p.tell(p.db.rekeyed) }
 
 // Snapshot gives the mirror as it is now.
 func (p *Port) Snapshot(ctx context.Context) (*lsdb.Snapshot, error) {
@@ -257,11 +269,12 @@ func (p *Port) originate(a machine.Originate) {
 		p.calls.add(pending{client: c, ref: a.Ref, err: err})
 		return
 	}
-	b := make([]byte, ospfapi.LSAHeaderLen, ospfapi.LSAHeaderLen+len(a.Body))
+	b := make([]byte, ospfapi.LSAHeaderLen, ospfapi.LSAHeaderLen+len(a.Body)+advert.AuthLen)
 	b[3] = byte(a.Ref.Scope.Kind)
 	id := linkStateID(a.Ref)
 	b[4], b[5], b[6], b[7] = byte(id>>24), byte(id>>16), byte(id>>8), byte(id)
-	call, err := c.Start(ospfapi.Originate{IfAddr: ifAddr, Area: area, LSA: append(b, a.Body...)})
+	body := p.cfg.Keys().Sign(a.Body, origin(a.Ref, advert.RouterID(p.router.Load())))
+	call, err := c.Start(ospfapi.Originate{IfAddr: ifAddr, Area: area, LSA: append(b, body...)})
 	p.calls.add(pending{client: c, ref: a.Ref, call: call, err: err})
 }
 

@@ -131,6 +131,7 @@ func (p *Port) open(ctx context.Context, end context.CancelCauseFunc, c *ospfapi
 	}
 	p.tell(func() {
 		p.refreshLinks(true)
+		p.router.Store(uint32(advert.RouterIDFrom(standing.Router)))
 		p.client.Store(c) // first: the answers to OSPFUp find it
 		p.db.begin(*standing, c.Dialect().SyncState, end)
 	})
