@@ -170,3 +170,23 @@ func TestPlanAsksTheRunningSrrd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAKeyIsMadeForTheFileOfKeys(t *testing.T) {
+	code, one, errs := srrd("key", "1")
+	_, two, _ := srrd("key", "2")
+	if code != exitOK || errs != "" || one[2:] == two[2:] {
+		t.Fatalf("exit %d, %q", code, errs)
+	}
+	path := files(t, map[string]string{"srrd.yaml": "host: n1\nauthentication:\n  keys: keys\n  send: 2\n", "keys": one + two})
+	if err := os.Chmod(filepath.Join(filepath.Dir(path), "keys"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := srrd("--config", path, "--check-config"); code != exitOK {
+		t.Errorf("its own keys are not taken: %s", errs)
+	}
+	for _, args := range [][]string{{"key"}, {"key", "0"}, {"key", "one"}, {"key", "1", "2"}} {
+		if code, out, errs := srrd(args...); code != exitUsage || out != "" || errs == "" {
+			t.Errorf("%q: exit %d, %q %q", args, code, out, errs)
+		}
+	}
+}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,22 +23,36 @@ var update = flag.Bool("update", false, "rewrite the goldens")
 
 const testdata = "../../../testdata/config"
 
-// unpack writes the files of an archive: sections headed by `-- NAME --`.
+// unpack writes the files of an archive: sections headed by `-- NAME --`, or
+// `-- NAME MODE --`. A file of keys is made for its owner only.
 func unpack(t testing.TB, archive []byte, dir string) {
 	t.Helper()
 	var f *os.File
 	for line := range strings.Lines(string(archive)) {
 		if name, ok := strings.CutPrefix(line, "-- "); ok {
 			name = strings.TrimSuffix(strings.TrimSpace(name), " --")
+			mode, err := uint64(0), error(nil)
+			if file, bits, ok := strings.Cut(name, " 0"); ok {
+				name = file
+				if mode, err = strconv.ParseUint(bits, 8, 32); err != nil {
+					t.Fatal(err)
+				}
+			} else if name == "keys" {
+				mode = 0o600
+			}
 			path := filepath.Join(dir, filepath.FromSlash(name))
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			var err error
 			if f, err = os.Create(path); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = f.Close() })
+			if mode != 0 {
+				if err := f.Chmod(os.FileMode(mode)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			continue
 		}
 		if f == nil {
@@ -110,11 +126,19 @@ func TestGoodConfigurationsMeanWhatTheyShould(t *testing.T) {
 	}
 	for _, file := range cases {
 		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
-			c, err := load(file, "unused.example.net")
+			// git keeps no mode that a file of keys may have.
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(filepath.Dir(file))); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(filepath.Join(dir, "keys"), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			c, err := load(filepath.Join(dir, "srrd.yaml"), "unused.example.net")
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join(filepath.Dir(file), "golden.txt"), strings.ReplaceAll(c.Dump(), filepath.Dir(file), "ETC"))
+			golden(t, filepath.Join(filepath.Dir(file), "golden.txt"), strings.ReplaceAll(c.Dump(), dir, "ETC"))
 			if got := Diff(c, c); got != nil {
 				t.Errorf("differs from itself: %v", got)
 			}

@@ -29,9 +29,10 @@ type Daemon struct {
 	// over all services; 0: twice the CPUs.
 	MaxChecks int
 
-	Web   Web
-	Shell Shell
-	FRR   FRR
+	Authentication Authentication
+	Web            Web
+	Shell          Shell
+	FRR            FRR
 }
 
 // Shell is the socket srrsh speaks to.
@@ -106,6 +107,8 @@ type rawDaemon struct {
 	LossDetection   opt[time.Duration]
 	MaxChecks       opt[uint64]
 
+	Authentication rawAuthentication
+
 	Web      rawWeb
 	Shell    rawShell
 	FRR      rawFRR
@@ -170,6 +173,7 @@ var daemonKeys = []key[rawDaemon]{
 	field("loss_detection", duration(10*time.Millisecond, time.Hour, false),
 		func(d *rawDaemon) *opt[time.Duration] { return &d.LossDetection }),
 	field("max_checks", integer(1, 10000), func(d *rawDaemon) *opt[uint64] { return &d.MaxChecks }),
+	nested("authentication", authenticationKeys, func(d *rawDaemon) *rawAuthentication { return &d.Authentication }),
 	nested("web", webKeys, func(d *rawDaemon) *rawWeb { return &d.Web }),
 	nested("shell", shellKeys, func(d *rawDaemon) *rawShell { return &d.Shell }),
 	nested("frr", frrKeys, func(d *rawDaemon) *rawFRR { return &d.FRR }),
@@ -190,6 +194,8 @@ func (d *rawDaemon) valid(r *reader, base, host string) (Daemon, machine.Config)
 		LossDetection: d.LossDetection.or(DefaultLossDetection),
 		MaxChecks:     int(d.MaxChecks.V),
 		Web:           d.Web.valid(r, base),
+
+		Authentication: d.Authentication.valid(r, base),
 		Shell: Shell{
 			Socket: d.Shell.Socket.or(filepath.Join(run, "srrd.vty")),
 			Mode:   d.Shell.Mode.or(0o660),

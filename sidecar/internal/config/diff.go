@@ -122,7 +122,7 @@ func (c *Config) items() []item {
 	if d.MaxChecks > 0 {
 		checks = fmt.Sprint(d.MaxChecks)
 	}
-	return []item{
+	items := []item{
 		{key: "host", value: m.Host},
 		{key: "scope", value: m.Scope.String()},
 		{key: "state_dir", value: d.StateDir, restart: true},
@@ -136,6 +136,9 @@ func (c *Config) items() []item {
 		{key: "announce_timeout", value: short(m.AnnounceTimeout)},
 		{key: "loss_detection", value: short(d.LossDetection)},
 		{key: "max_checks", value: checks},
+	}
+	items = append(items, d.Authentication.items()...)
+	return append(items, []item{
 		{key: "web.listen", value: d.Web.Listen.String(), restart: true},
 		{key: "web.certificate", value: d.Web.Certificate, restart: true},
 		{key: "web.key", value: d.Web.Key, restart: true},
@@ -155,7 +158,7 @@ func (c *Config) items() []item {
 		{key: "frr.ospfapi", value: d.FRR.OSPFAPI.String(), restart: true},
 		{key: "frr.api_ports", value: d.FRR.APIPorts.String(), restart: true},
 		{key: "frr.table", value: fmt.Sprint(d.FRR.Table), restart: true},
-	}
+	}...)
 }
 
 func (c *Config) serviceItems(s *machine.Service) []item {

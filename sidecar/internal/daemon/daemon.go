@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/srrd/srrd/sidecar/internal/address"
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/config"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 	"github.com/srrd/srrd/sidecar/internal/ospf"
@@ -179,7 +180,7 @@ func (d *daemon) open(c *config.Config) (err error) {
 		Refresh: func() { d.ospf.Resync() }, Sweep: zebra.SweepKernel, Emit: emit, Log: d.log})
 	d.ospf = ospf.New(ospf.Config{
 		Server: c.Daemon.FRR.OSPFAPI, PortFirst: c.Daemon.FRR.APIPorts.First, PortLast: c.Daemon.FRR.APIPorts.Last,
-		Emit: emit, Check: f.check, Prepare: d.address.Prepare, Log: d.log,
+		Emit: emit, Check: f.check, Prepare: d.address.Prepare, Keys: d.keys, Log: d.log,
 	})
 	d.writer = state.NewWriter(c.Daemon.StateDir, func(err error) {
 		if err != nil {
@@ -250,6 +251,9 @@ func (d *daemon) primitiveSetting(name string) (primitive.Setting, bool) {
 	s, ok := (*d.service.Load())[name]
 	return primitive.Setting{Dir: s.Dir, Env: s.Env, PIDFile: s.PIDFile, Unit: s.Unit, Grace: s.grace}, ok
 }
+
+// keys are those of the configuration in force.
+func (d *daemon) keys() advert.Keyring { return d.config.Load().Daemon.Authentication.Ring }
 
 func (d *daemon) addressSetting(name string) (address.Setting, bool) {
 	s, ok := (*d.service.Load())[name]

@@ -98,8 +98,12 @@ func (d *daemon) reload(ctx context.Context) (string, error) {
 	if len(changes) == 0 {
 		return "nothing has changed", nil
 	}
+	before := d.keys()
 	d.adopt(c)
 	d.owner.emit(machine.Configured{Config: c.Machine})
+	if !before.Equal(d.keys()) {
+		d.ospf.Rekey()
+	}
 	for _, p := range d.lacks(ctx, c) {
 		lines = append(lines, p.Error())
 	}

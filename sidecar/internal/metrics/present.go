@@ -19,6 +19,7 @@ type present struct{ opt Options }
 // gauge is one metric that the snapshot gives.
 type gauge struct {
 	desc *prometheus.Desc
+	kind prometheus.ValueType
 	of   func(m *moment, set func(v float64, labels ...string))
 }
 
@@ -30,7 +31,12 @@ type moment struct {
 }
 
 func newGauge(name, help string, of func(*moment, func(float64, ...string)), labels ...string) gauge {
-	return gauge{prometheus.NewDesc(name, help, labels, nil), of}
+	return gauge{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue, of}
+}
+
+// newCounter is as newGauge, of what only ever grows while srrd runs.
+func newCounter(name, help string, of func(*moment, func(float64, ...string)), labels ...string) gauge {
+	return gauge{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue, of}
 }
 
 var (
@@ -70,6 +76,10 @@ var gauges = []gauge{
 		set(float64(m.Machine.OSPF.Between), "between")
 	}, "state"),
 	newGauge("srrd_lsas", "LSAs of srrd: own ones, those of other nodes that count, and bad ones.", lsas, "origin"),
+	newGauge("srrd_lsas_refused", "LSAs of type 222 in the database that are not believed: not signed as they must be, or replayed.",
+		refused(func(r machine.RefusalView) float64 { return float64(r.Present) }), "reason"),
+	newCounter("srrd_lsas_refused_total", "LSAs of type 222 that were not believed.",
+		refused(func(r machine.RefusalView) float64 { return float64(r.Count) }), "reason"),
 	newGauge("srrd_lsas_unechoed", "Own LSAs given to ospfd and not yet seen back.", func(m *moment, set func(float64, ...string)) {
 		set(float64(m.Machine.OSPF.Unechoed))
 	}),
@@ -145,12 +155,13 @@ func (p *present) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (p *present) Collect(ch chan<- prometheus.Metric) {
-	send := func(d *prometheus.Desc, v float64, labels ...string) {
+	as := func(kind prometheus.ValueType, d *prometheus.Desc, v float64, labels ...string) {
 		for i := range labels {
 			labels[i] = strings.ToValidUTF8(labels[i], "?")
 		}
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
+	send := func(d *prometheus.Desc, v float64, labels ...string) { as(prometheus.GaugeValue, d, v, labels...) }
 	if p.opt.Inbox != nil { // before the snapshot, for which it is drained
 		n, most := p.opt.Inbox()
 		send(waiting, float64(n))
@@ -166,7 +177,7 @@ func (p *present) Collect(ch chan<- prometheus.Metric) {
 	m := &moment{Snapshot: s, now: p.opt.Now()}
 	m.problems = s.Problems(m.now)
 	for _, g := range gauges {
-		g.of(m, func(v float64, labels ...string) { send(g.desc, v, labels...) })
+		g.of(m, func(v float64, labels ...string) { as(g.kind, g.desc, v, labels...) })
 	}
 }
 
@@ -215,6 +226,22 @@ func lsas(m *moment, set func(float64, ...string)) {
 	set(float64(m.Machine.OSPF.OwnLSAs), "own")
 	set(float64(max(0, foreign)), "foreign")
 	set(float64(len(m.Machine.Bad)), "bad")
+}
+
+// refused tells every reason, also those for which nothing was refused, so that
+// an increase from nothing is one.
+func refused(of func(machine.RefusalView) float64) func(m *moment, set func(float64, ...string)) {
+	return func(m *moment, set func(float64, ...string)) {
+		for _, why := range advert.Refusals {
+			var r machine.RefusalView
+			for _, v := range m.Machine.Refused {
+				if v.Reason == why {
+					r = v
+				}
+			}
+			set(of(r), why.String())
+		}
+	}
 }
 
 func database(m *moment, set func(float64, ...string)) {

@@ -33,7 +33,8 @@ const staleAfter = 3
 const stampPause = 5 * time.Second
 
 // Problems lists what is wrong as this node sees it: its own sessions first,
-// then nodes, then services, then LSAs nobody can read. now is for ages.
+// then nodes, then services, then LSAs nobody can read or
+// believe. now is for ages.
 func (s *Snapshot) Problems(now time.Time) []Problem {
 	v := &s.Machine
 	var all []Problem
@@ -55,7 +56,25 @@ func (s *Snapshot) Problems(now time.Time) []Problem {
 		add(Problem{Level: machine.LevelWarning, Node: s.HostOf(b.Router.String()),
 			Text: fmt.Sprintf("LSA %s of %s: %s", b.LSA, b.Router, b.Why), Since: b.Since})
 	}
+	for i := range v.Refused {
+		if r := &v.Refused[i]; r.Present > 0 || now.Sub(r.Last) < refusedShown {
+			add(Problem{Level: machine.LevelWarning, Node: s.HostOf(r.Router.String()), Text: refused(r), Since: r.First})
+		}
+	}
 	return all
+}
+
+// refusedShown is how long an LSA that was refused and has left again is a
+// problem.
+const refusedShown = 10 * time.Minute
+
+// refused is what was refused for one reason: the last of how many.
+func refused(r *machine.RefusalView) string {
+	text := fmt.Sprintf("LSA %s of %s refused: %s", r.LSA, r.Router, r.Why)
+	if r.Count > 1 {
+		text += fmt.Sprintf("; the last of %d like it, of which %d are in the database", r.Count, r.Present)
+	}
+	return text
 }
 
 // own is about this node's sessions.

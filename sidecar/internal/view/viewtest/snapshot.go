@@ -98,6 +98,9 @@ func machineView() machine.View {
 		Bad: []machine.BadLSAView{
 			{Router: N3, LSA: "222.0.0.9 (as)", Why: "body of 7 bytes is shorter than its header says", Since: ago(40 * time.Minute)},
 		},
+		Refused: []machine.RefusalView{
+			{Reason: advert.Unsigned, Why: advert.Unsigned.Why(), Count: 17, Present: 3, Router: router("10.255.0.99"), LSA: "222.4.0.9 (as)", First: ago(2 * time.Hour), Last: ago(time.Minute)},
+		},
 	}
 }
 
