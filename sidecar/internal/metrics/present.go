@@ -58,6 +58,12 @@ var gauges = []gauge{
 			set(truth(m.Machine.Node == s), s.String())
 		}
 	}, "state"),
+	newGauge("srrd_draining_services", "Services that still run here while the node drains.", func(m *moment, set func(float64, ...string)) {
+		set(float64(len(m.Machine.Draining)))
+	}),
+	newGauge("srrd_cluster_frozen", "Whether an operator froze the cluster: no node starts or stops anything.", func(m *moment, set func(float64, ...string)) {
+		set(truth(m.Machine.Freeze.On))
+	}),
 	newGauge("srrd_nodes", "Nodes of the cluster as this node sees them, itself included.", nodes, "status"),
 	newGauge("srrd_problems", "What is wrong as this node sees it: the lines below show service.", problems, "level"),
 
@@ -114,6 +120,9 @@ var gauges = []gauge{
 	}), "service"),
 	newGauge("srrd_service_stopped_by_operator", "Whether an operator has stopped the service everywhere.", each(false, func(sv *machine.ServiceView, set func(float64, ...string)) {
 		set(truth(sv.Hold.On))
+	}), "service"),
+	newGauge("srrd_service_frozen", "Whether an operator froze the service: no node starts or stops it.", each(false, func(sv *machine.ServiceView, set func(float64, ...string)) {
+		set(truth(sv.Freeze.On))
 	}), "service"),
 	newGauge("srrd_service_may_still_run", "Nodes that could not stop the service and may still run it.", each(false, func(sv *machine.ServiceView, set func(float64, ...string)) {
 		n := 0

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +198,31 @@ func TestANarrowTerminalGetsEveryServiceOnOneLine(t *testing.T) {
 	for _, sv := range f.snapshot.Machine.Services {
 		if !strings.Contains(out, " "+sv.Name+" ") {
 			t.Errorf("%s is missing", sv.Name)
+		}
+	}
+}
+
+// What a cell at the end of a line would lose in a narrow terminal goes on
+// under it; only overviews are cut.
+func TestInANarrowTerminalNothingIsLostOfPlacementGroupsAndChecks(t *testing.T) {
+	sh, f := newShell()
+	for i := range f.snapshot.Machine.Services {
+		f.snapshot.Machine.Services[i].Group = "a-group-of-many"
+	}
+	f.snapshot.Service("dns").Last.Text = strings.Repeat("answers in 3 ms; ", 12)
+	for _, line := range []string{"show placement", "show group", "show check"} {
+		wide, _ := run(t, sh, line)
+		narrow, _ := run(t, sh, "-w 80 "+line)
+		for l := range strings.Lines(narrow) {
+			if n := utf8.RuneCountInString(strings.TrimRight(l, "\n")); n > 80 {
+				t.Errorf("%s: %d columns: %s", line, n, l)
+			}
+		}
+		a, b := strings.Fields(wide), strings.Fields(narrow)
+		slices.Sort(a)
+		slices.Sort(b)
+		if !slices.Equal(a, b) {
+			t.Errorf("%s says other words:\n%s\n%s", line, wide, narrow)
 		}
 	}
 }

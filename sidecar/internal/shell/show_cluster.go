@@ -159,7 +159,7 @@ func showVersion(c *call) error {
 	}
 	fmt.Fprintf(c.out, "srrd %s on %s (%s)\n", clean(dash(v.Version)), clean(dash(v.Host)), v.Router)
 	f := fields{}
-	f.add("node", v.Node.String())
+	f.add("node", view.NodeWords(v))
 	f.add("said", fmt.Sprintf("incarnation %d, generation %d; %s, %d not seen back yet", v.Incarnation, v.Generation, view.Count(v.OSPF.OwnLSAs, "LSA"), v.OSPF.Unechoed))
 	f.add("ospfd", view.SessionWords(c.now, v.OSPF.Up, v.OSPF.Why, v.OSPF.Since))
 	if v.OSPF.Up {

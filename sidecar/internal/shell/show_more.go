@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/view"
 )
 
@@ -21,13 +22,23 @@ func showGroups(c *call) error {
 		c.out.WriteString("no service belongs to a group\n")
 		return nil
 	}
-	t := table{head: []string{"group", "runs on", ">started", "leader", "members"}}
+	t := table{head: []string{"group", "runs on", ">started", "leader", "claim", "members"}, wraps: true}
 	for i := range groups {
 		g := &groups[i]
-		t.add(g.Name, dash(strings.Join(g.Holders, ", ")), strconv.Itoa(g.Started)+" of "+strconv.Itoa(len(g.Members)), g.Leader, strings.Join(g.Members, ", "))
+		t.add(g.Name, dash(strings.Join(g.Holders, ", ")), strconv.Itoa(g.Started)+" of "+strconv.Itoa(len(g.Members)), g.Leader, claimWords(g.Claim), strings.Join(g.Members, ", "))
+		if g.PinText != "" {
+			t.addUnder(g.PinText)
+		}
 	}
 	t.write(c.out, c.opts.Width)
 	return nil
+}
+
+func claimWords(c advert.Claim) string {
+	if c == 0 {
+		return "-"
+	}
+	return c.String()
 }
 
 func showPlacement(c *call) error {
@@ -43,7 +54,7 @@ func showPlacement(c *call) error {
 		c.out.WriteString("no services: none is configured here, and no other node offers any\n")
 		return nil
 	}
-	t := table{head: []string{"service", "group", "runs on", "candidates, the best first", "no candidates"}}
+	t := table{head: []string{"service", "group", "runs on", "candidates, the best first"}, wraps: true}
 	for i := range all {
 		p := &all[i]
 		var in, out []string
@@ -55,9 +66,16 @@ func showPlacement(c *call) error {
 			in = append(in, text)
 		}
 		for _, at := range p.Others {
-			out = append(out, at.Host+" ("+at.WhyNot+")")
+			out = append(out, "not "+at.Host+": "+at.WhyNot)
 		}
-		t.add(p.Service, dash(p.Group), dash(p.Holder), dash(strings.Join(in, ", ")), strings.Join(out, ", "))
+		// A service with no candidate has only those that are none.
+		if len(in) == 0 && len(out) > 0 {
+			t.add(p.Service, dash(p.Group), dash(p.Holder), out[0])
+			out = out[1:]
+		} else {
+			t.add(p.Service, dash(p.Group), dash(p.Holder), dash(strings.Join(in, ", ")))
+		}
+		t.addUnder(out...)
 	}
 	t.write(c.out, c.opts.Width)
 	return nil
@@ -76,7 +94,7 @@ func showChecks(c *call) error {
 		c.out.WriteString("no service runs, so none is checked\n")
 		return nil
 	}
-	t := table{head: []string{"", "service", "node", ">every", ">last", "standing", ">took", "says"}}
+	t := table{head: []string{"", "service", "node", ">every", ">last", "standing", ">took", "says"}, wraps: true}
 	for i := range all {
 		k := &all[i]
 		every, took := "-", ""

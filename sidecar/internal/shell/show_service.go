@@ -101,7 +101,7 @@ func worst(problems []view.Problem) map[string]string {
 // headline is this node in one line.
 func (c *call) headline(s *view.Snapshot) {
 	v := &s.Machine
-	fmt.Fprintf(c.out, "%s (%s) is %s; %s; %s, %s\n", clean(dash(v.Host)), v.Router, v.Node, view.OSPFWords(&v.OSPF),
+	fmt.Fprintf(c.out, "%s (%s) is %s; %s; %s, %s\n", clean(dash(v.Host)), v.Router, view.NodeWords(v), view.OSPFWords(&v.OSPF),
 		view.Count(len(v.Nodes), "node"), view.Count(len(v.Services), "service"))
 }
 
@@ -204,6 +204,7 @@ func (c *call) localFields(f *fields, s *view.Snapshot, sv *machine.ServiceView)
 	if sv.Hold.On {
 		f.add("hold", fmt.Sprintf("stopped by an operator until `service %s start`", sv.Name))
 	}
+	f.add("frozen", view.FreezeWords(sv))
 	if sv.Interval > 0 {
 		f.add("check", fmt.Sprintf("every %s, last %s", sv.Interval, ago(c, sv)))
 	}

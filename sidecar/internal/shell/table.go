@@ -2,16 +2,19 @@ package shell
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // table is rows under a heading. Columns are two blanks apart; one whose
 // heading begins with '>' is aligned to the right. With a width, the last
-// column is cut to fit, but never below minLast.
+// column is cut to fit, or wrapped, but never below minLast.
 type table struct {
-	head []string
-	rows [][]string
+	head  []string
+	rows  [][]string
+	wraps bool             // the last column is wrapped
+	under map[int][]string // of a row: more lines of its last column
 }
 
 const minLast = 16
@@ -21,6 +24,16 @@ func (t *table) add(cells ...string) {
 		cells[i] = clean(c)
 	}
 	t.rows = append(t.rows, cells)
+}
+
+// addUnder adds lines to the last column of the row that was added last.
+func (t *table) addUnder(lines ...string) {
+	if t.under == nil {
+		t.under = map[int][]string{}
+	}
+	for _, l := range lines {
+		t.under[len(t.rows)-1] = append(t.under[len(t.rows)-1], clean(l))
+	}
 }
 
 func (t *table) write(out *bytes.Buffer, width int) {
@@ -37,13 +50,13 @@ func (t *table) write(out *bytes.Buffer, width int) {
 		}
 	}
 	last := len(wide) - 1
+	before := 0 // the columns before the last one
+	for _, w := range wide[:last] {
+		before += w + 2
+	}
 	rest := 0
 	if width > 0 {
-		rest = width
-		for _, w := range wide[:last] {
-			rest -= w + 2
-		}
-		rest = max(rest, minLast)
+		rest = max(width-before, minLast)
 	}
 	line := func(cells []string) {
 		var b strings.Builder
@@ -64,8 +77,25 @@ func (t *table) write(out *bytes.Buffer, width int) {
 		out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
 	}
 	line(head)
-	for _, r := range t.rows {
-		line(r)
+	for n, r := range t.rows {
+		if !t.wraps {
+			line(r)
+			continue
+		}
+		// What stands under the row is set in by two where it breaks.
+		lines := wrap(r[last], rest)
+		for _, u := range t.under[n] {
+			for i, l := range wrap(u, rest-2) {
+				if i > 0 {
+					l = "  " + l
+				}
+				lines = append(lines, l)
+			}
+		}
+		line(append(slices.Clone(r[:last]), lines[0]))
+		for _, l := range lines[1:] {
+			out.WriteString(strings.TrimRight(strings.Repeat(" ", before)+l, " ") + "\n")
+		}
 	}
 }
 

@@ -180,7 +180,7 @@ func (p *part) cut(n int) int {
 // clock is the first line: this node, and the moment.
 func (c *call) clock(s *view.Snapshot) {
 	v := &s.Machine
-	left := fmt.Sprintf("%s (%s) is %s; %s; %s, %s", clean(dash(v.Host)), v.Router, v.Node, view.OSPFWords(&v.OSPF),
+	left := fmt.Sprintf("%s (%s) is %s; %s; %s, %s", clean(dash(v.Host)), v.Router, view.NodeWords(v), view.OSPFWords(&v.OSPF),
 		view.Count(len(v.Nodes), "node"), view.Count(len(v.Services), "service"))
 	right := s.Taken.Format("2006-01-02 15:04:05")
 	room := c.opts.Width - len(right) - 2

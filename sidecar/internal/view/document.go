@@ -169,6 +169,8 @@ type VersionDocument struct {
 	Incarnation uint64            `json:"incarnation"`
 	Generation  uint32            `json:"generation"`
 	Node        string            `json:"node_state"`
+	Draining    []string          `json:"draining"` // services that still run here while `node drain` waits
+	Frozen      bool              `json:"cluster_frozen"`
 	OSPF        machine.OSPFView  `json:"ospf"`
 	Zebra       machine.ZebraView `json:"zebra"`
 }
@@ -176,7 +178,7 @@ type VersionDocument struct {
 // VersionDocument makes it.
 func (s *Snapshot) VersionDocument() VersionDocument {
 	v := &s.Machine
-	return VersionDocument{s.Envelope(), v.Version, v.Incarnation, v.Generation, v.Node.String(), v.OSPF, v.Zebra}
+	return VersionDocument{s.Envelope(), v.Version, v.Incarnation, v.Generation, v.Node.String(), List(v.Draining), v.Freeze.On, v.OSPF, v.Zebra}
 }
 
 // withOffers copies services so that no list of offers is null.

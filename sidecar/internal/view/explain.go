@@ -30,6 +30,9 @@ func (s *Snapshot) Explain(now time.Time, sv *machine.ServiceView) []string {
 	if sv.Hold.On {
 		say("An operator stopped it everywhere; `service %s start` ends that.", sv.Name)
 	}
+	if words := FreezeWords(sv); words != "" {
+		say("It is frozen: %s.", words)
+	}
 	if p := s.PinWords(sv); p != "" {
 		say("It is pinned: an operator has it %s.", p)
 	}

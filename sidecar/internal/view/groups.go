@@ -19,11 +19,17 @@ type Group struct {
 	// together.
 	Holders []string `json:"holders"`
 	Started int      `json:"started"` // members that run somewhere
+	// Claim and Pin are those of the leader, which every member carries: the
+	// claim under which the group starts or runs, 0 where nobody has it.
+	Claim   advert.Claim `json:"claim"`
+	Pin     advert.Pin   `json:"pin"`
+	PinText string       `json:"pin_text,omitempty"` // the pin in force, in words
 }
 
 // Groups lists the groups of the cluster by name.
 func (s *Snapshot) Groups() []Group {
 	by := map[string]*Group{}
+	leaders := map[string]*machine.ServiceView{}
 	critical := map[string]bool{} // whether the leader is
 	var names []string
 	for i := range s.Machine.Services { // by name
@@ -34,12 +40,12 @@ func (s *Snapshot) Groups() []Group {
 		g := by[sv.Group]
 		if g == nil {
 			g = &Group{Name: sv.Group, Leader: sv.Name, Holders: []string{}}
-			by[sv.Group] = g
+			by[sv.Group], leaders[sv.Group] = g, sv
 			names = append(names, sv.Group)
 		}
 		g.Members = append(g.Members, sv.Name)
 		if sv.Flags.Has(advert.FlagCritical) && !critical[sv.Group] {
-			g.Leader, critical[sv.Group] = sv.Name, true
+			g.Leader, leaders[sv.Group], critical[sv.Group] = sv.Name, sv, true
 		}
 		if sv.Holder != "" {
 			g.Started++
@@ -53,10 +59,23 @@ func (s *Snapshot) Groups() []Group {
 	slices.Sort(names)
 	all := []Group{}
 	for _, n := range names {
-		slices.Sort(by[n].Holders)
-		all = append(all, *by[n])
+		g, leader := by[n], leaders[n]
+		slices.Sort(g.Holders)
+		g.Claim, g.Pin, g.PinText = claimOf(leader), leader.Pin, s.PinWords(leader)
+		all = append(all, *g)
 	}
 	return all
+}
+
+// claimOf is the best claim under which a service starts or runs anywhere.
+func claimOf(sv *machine.ServiceView) (best advert.Claim) {
+	for i := range sv.Offers {
+		o := &sv.Offers[i]
+		if (o.Counts || o.Self) && (o.State == advert.Starting || o.State == advert.Started || o.State == advert.Stopping) {
+			best = max(best, o.Claim)
+		}
+	}
+	return best
 }
 
 // Placement is where a service runs and could run.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
 
@@ -91,6 +92,18 @@ func own(v *machine.View, add func(Problem)) {
 	if o.Problem != "" {
 		add(Problem{Level: machine.LevelError, Text: o.Problem})
 	}
+	if v.Freeze.On { // also when something fails: that is worth more than a notice
+		add(Problem{Level: machine.LevelWarning, Text: "the cluster is frozen: no node starts or stops anything until `cluster unfreeze`"})
+	}
+	switch v.Node {
+	case advert.Maintenance:
+		add(Problem{Level: machine.LevelInfo, Node: v.Host, Text: "this node is in maintenance: it starts and stops nothing until `node online`"})
+	case advert.Standby:
+		if len(v.Draining) > 0 {
+			add(Problem{Level: machine.LevelInfo, Node: v.Host, Text: "this node drains; still here: " + strings.Join(v.Draining, ", ")})
+		}
+	case advert.Online, advert.Leaving:
+	}
 	if !v.Zebra.Up {
 		add(Problem{Level: machine.LevelWarning, Text: because("no session with zebra", v.Zebra.Why), Since: v.Zebra.Since})
 	}
@@ -145,6 +158,9 @@ func service(sv *machine.ServiceView, now time.Time, add func(Problem)) {
 		if at := lastCheck(o); o.Counts && o.State.String() == started && o.Interval > 0 && !at.IsZero() && now.Sub(at) > staleAfter*o.Interval+stampPause {
 			say(machine.LevelWarning, host, at, "is to be checked on %s every %s, and was not", host, o.Interval)
 		}
+	}
+	if words := FreezeWords(sv); words != "" {
+		say(machine.LevelInfo, "", time.Time{}, "is frozen: %s", words)
 	}
 	for _, n := range sv.Notices {
 		add(Problem{Level: machine.LevelInfo, Service: sv.Name, Text: sv.Name + ": " + n})

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 	"github.com/srrd/srrd/sidecar/internal/view"
 	"github.com/srrd/srrd/sidecar/internal/view/viewtest"
@@ -277,6 +278,74 @@ func TestAHolderThatHangsBeforeItsFirstCheckIsStaleToo(t *testing.T) {
 	const want = "log is to be checked on n2 every 1s, and was not"
 	if !slices.ContainsFunc(s.Problems(viewtest.Now), func(p view.Problem) bool { return p.Text == want }) {
 		t.Errorf("missing %q", want)
+	}
+}
+
+func TestWhatIsFrozenOrDrainsIsSaid(t *testing.T) {
+	s := viewtest.Snapshot()
+	texts := func() (all []string) {
+		for _, p := range s.Problems(viewtest.Now) {
+			all = append(all, p.Level.String()+" "+p.Text)
+		}
+		return all
+	}
+	const cluster = "warning the cluster is frozen: no node starts or stops anything until `cluster unfreeze`"
+	const service = "info dns is frozen: no node starts or stops it until `service dns unfreeze`"
+	const drains = "info this node drains; still here: dns, mail"
+	const maintenance = "info this node is in maintenance: it starts and stops nothing until `node online`"
+	said := func(want ...string) {
+		t.Helper()
+		all := texts()
+		for _, text := range []string{cluster, service, drains, maintenance} {
+			if slices.Contains(all, text) != slices.Contains(want, text) {
+				t.Errorf("%q is said: %v", text, slices.Contains(all, text))
+			}
+		}
+	}
+	if said(); view.NodeWords(&s.Machine) != "online" {
+		t.Errorf("the node is %q", view.NodeWords(&s.Machine))
+	}
+	s.Machine.Freeze.On = true
+	s.Service("dns").Freeze.On = true
+	if said(cluster, service); view.NodeWords(&s.Machine) != "online, the cluster is frozen" {
+		t.Errorf("the node is %q", view.NodeWords(&s.Machine))
+	}
+	if all := s.Explain(viewtest.Now, s.Service("dns")); !slices.Contains(all, "It is frozen: no node starts or stops it until `service dns unfreeze`.") {
+		t.Errorf("why does not say it: %q", all)
+	}
+	s.Machine.Freeze.On = false
+	s.Machine.Node, s.Machine.Draining = advert.Standby, []string{"dns", "mail"}
+	if said(service, drains); view.NodeWords(&s.Machine) != "standby, draining (2 services left)" {
+		t.Errorf("the node is %q", view.NodeWords(&s.Machine))
+	}
+	s.Machine.Node, s.Machine.Draining = advert.Maintenance, nil
+	said(service, maintenance)
+}
+
+func TestAGroupHasTheClaimAndThePinOfItsLeader(t *testing.T) {
+	s := viewtest.Snapshot()
+	for _, name := range []string{"backup", "dns", "log"} { // backup starts here, dns runs here and is pinned, log runs on n2
+		s.Service(name).Group = "WEB"
+	}
+	group := func() view.Group {
+		all := s.Groups()
+		return all[slices.IndexFunc(all, func(g view.Group) bool { return g.Name == "WEB" })]
+	}
+	if g := group(); g.Leader != "backup" || g.Claim != advert.NewClaim(8, viewtest.N1) || g.PinText != "" || g.Started != 2 {
+		t.Errorf("the first leads where none is critical: %+v", g)
+	}
+	s.Service("dns").Flags |= advert.FlagCritical
+	if g := group(); g.Leader != "dns" || g.Claim != advert.NewClaim(4, viewtest.N1) || g.Pin.Number != 2 || g.PinText != "moved to n1 for a time" {
+		t.Errorf("the critical one leads: %+v", g)
+	}
+	s.Service("dns").Flags, s.Service("log").Flags = 0, advert.FlagCritical
+	if g := group(); g.Leader != "log" || g.Claim != advert.NewClaim(1, viewtest.N2) || !slices.Equal(g.Holders, []string{"n1", "n2"}) {
+		t.Errorf("one that is not configured here leads: %+v", g)
+	}
+	// A claim of somebody who has it no more says nothing.
+	s.Service("log").Offers[0].State = advert.Stopped
+	if g := group(); g.Claim != 0 {
+		t.Errorf("nobody has it: %+v", g)
 	}
 }
 

@@ -213,6 +213,27 @@ func SessionWords(now time.Time, up bool, why string, since time.Time) string {
 	return word
 }
 
+// NodeWords is how this node stands: its state, what still runs here while it
+// drains, and whether the cluster is frozen.
+func NodeWords(v *machine.View) string {
+	text := v.Node.String()
+	if len(v.Draining) > 0 {
+		text += ", draining (" + Count(len(v.Draining), "service") + " left)"
+	}
+	if v.Freeze.On {
+		text += ", the cluster is frozen"
+	}
+	return text
+}
+
+// FreezeWords is the freeze of the service itself; "" where there is none.
+func FreezeWords(sv *machine.ServiceView) string {
+	if !sv.Freeze.On {
+		return ""
+	}
+	return fmt.Sprintf("no node starts or stops it until `service %s unfreeze`", sv.Name)
+}
+
 // NodeState is "-" for a node whose announcement was never heard.
 func NodeState(n *machine.NodeView) string {
 	if n.State == 0 {

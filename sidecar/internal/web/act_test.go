@@ -1,16 +1,20 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 	"github.com/srrd/srrd/sidecar/internal/view/viewtest"
 )
@@ -31,6 +35,14 @@ func TestCommandsReachTheOwnerAsTheShellGivesThem(t *testing.T) {
 		{"confirm without the tick", "/service/disk/confirm-stopped", url.Values{"node": {"n4"}}, nil, 400, "the tick that you are sure"},
 		{"confirm", "/service/disk/confirm-stopped", url.Values{"node": {"n4"}, "sure": {"yes"}}, &machine.Command{Verb: machine.VerbConfirmStopped, Service: "disk", Node: "n4"}, 303, ""},
 		{"standby", "/node/standby", nil, &machine.Command{Verb: machine.VerbStandby}, 303, ""},
+		{"freeze", "/service/dns/freeze", nil, &machine.Command{Verb: machine.VerbFreeze, Service: "dns"}, 303, ""},
+		{"unfreeze", "/service/dns/unfreeze", nil, &machine.Command{Verb: machine.VerbUnfreeze, Service: "dns"}, 303, ""},
+		{"maintenance", "/node/maintenance", nil, &machine.Command{Verb: machine.VerbMaintenance}, 303, ""},
+		{"drain", "/node/drain", nil, &machine.Command{Verb: machine.VerbDrain}, 303, ""},
+		{"freeze the cluster", "/cluster/freeze", nil, &machine.Command{Verb: machine.VerbClusterFreeze}, 303, ""},
+		{"unfreeze the cluster", "/cluster/unfreeze", nil, &machine.Command{Verb: machine.VerbClusterUnfreeze}, 303, ""},
+		{"freeze a node", "/node/freeze", nil, nil, 404, "there is no command"},
+		{"standby of the cluster", "/cluster/standby", nil, nil, 404, "there is no command"},
 		{"a verb there is not", "/service/dns/explode", nil, nil, 404, "there is no command"},
 		{"a verb of the node for a service", "/service/dns/standby", nil, nil, 404, "there is no command"},
 		{"a verb of a service for the node", "/node/stop", nil, nil, 404, "there is no command"},
@@ -50,6 +62,56 @@ func TestCommandsReachTheOwnerAsTheShellGivesThem(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A drain lasts as long as the services take to stop: a page does not wait for
+// it and shows what is left; the API waits, and says so if it was too long.
+func TestADrainThatLastsIsShownAsItGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s, f := newServer(t, Operator, func(c *Config) { c.Audit = slog.New(slog.NewTextHandler(&log, nil)) })
+		f.slow = func() {
+			f.snapshot.Machine.Node, f.snapshot.Machine.Draining = advert.Standby, []string{"dns", "mail"}
+		}
+		began := time.Now()
+		to := post(t, s, "/node/drain", nil).Header().Get("Location")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the page waited %s", took)
+		}
+		body := get(t, s, to).Body.String()
+		for _, want := range []string{`role="status">the node drains; still here: dns, mail</p>`, `<dd id="draining">2 services left: <a href="/service/dns">dns</a>, <a href="/service/mail">mail</a></dd>`, `id="do-drain" title="standby, and show what still runs here until nothing does" disabled`} {
+			if !strings.Contains(body, want) {
+				t.Errorf("no %s in %s", want, body)
+			}
+		}
+		if !strings.Contains(log.String(), `what="node drain" before=online after="standby, draining (2 services left)" outcome=done`) {
+			t.Errorf("the audit log has %s", log.String())
+		}
+		r := httptest.NewRequest("POST", "/api/v1/node/drain", nil)
+		r.Header.Set("X-SRRD-Token", s.token(Person{"alice", Operator}))
+		if w := ask(t, s, r); w.Code != 409 || !strings.Contains(w.Body.String(), "no end within 1m15s; it goes on; still here: dns, mail") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func TestWhatIsFrozenIsSaidOnItsPages(t *testing.T) {
+	s, f := newServer(t, Operator)
+	m := &f.snapshot.Machine
+	m.Freeze = advert.Hold{Number: 1, On: true}
+	f.snapshot.Service("dns").Freeze = advert.Hold{Number: 1, On: true}
+	for path, all := range map[string][]string{
+		"/":            {"<b>n1</b> is online, the cluster is frozen", "no node starts or stops anything until `cluster unfreeze`"},
+		"/admin":       {"frozen: no node starts or stops anything", `id="do-cluster-freeze" title="start and stop nothing on any node until unfreeze; everything is still observed" disabled`},
+		"/service/dns": {"<dt>frozen</dt><dd>no node starts or stops it until `service dns unfreeze`</dd>", `id="do-freeze" title="start and stop it nowhere until unfreeze, with its group" disabled`, `id="do-unfreeze" title="end a freeze, of its whole group">`},
+	} {
+		body := get(t, s, path).Body.String()
+		for _, want := range all {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not say %q", path, want)
+			}
+		}
 	}
 }
 
@@ -201,6 +263,9 @@ func TestTheAPITakesCommands(t *testing.T) {
 		{"confirm", "/api/v1/services/disk/confirm-stopped", `{"node":"n4","sure":true}`, "fits", 200, "done"},
 		{"the node", "/api/v1/node/standby", "", "fits", 200, "done"},
 		{"no such verb", "/api/v1/node/stop", "", "fits", 404, "there is no command"},
+		{"the cluster", "/api/v1/cluster/freeze", "", "fits", 200, "done"},
+		{"freeze of a service", "/api/v1/services/dns/freeze", "", "fits", 200, "done"},
+		{"a verb of the cluster for the node", "/api/v1/node/freeze", "", "fits", 404, "there is no command"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, f := newServer(t, Operator)

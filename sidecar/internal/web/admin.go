@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
 
@@ -12,6 +13,24 @@ type adminStuff struct {
 	Config  string
 	Error   string
 	Running []string // services that run here and would stop
+	Node    []verb   // commands for this node
+	Cluster []verb   // and for all
+}
+
+// nodeVerbs are the commands of the node and of the cluster, in the words of
+// the shell.
+func nodeVerbs(m *machine.View) (node, cluster []verb) {
+	node = []verb{
+		{"online", "run services here, and start and stop them", m.Node == advert.Online},
+		{"standby", "run no services here until online; those that run move away", m.Node == advert.Standby},
+		{"drain", "standby, and show what still runs here until nothing does", len(m.Draining) > 0},
+		{"maintenance", "start and stop nothing here until online; what runs here stays, and no other node takes it over", m.Node == advert.Maintenance},
+	}
+	cluster = []verb{
+		{"freeze", "start and stop nothing on any node until unfreeze; everything is still observed", m.Freeze.On},
+		{"unfreeze", "end a freeze of the cluster, whoever said it", !m.Freeze.On},
+	}
+	return node, cluster
 }
 
 func adminPage(r *request) error {
@@ -20,6 +39,7 @@ func adminPage(r *request) error {
 		return err
 	}
 	var st adminStuff
+	st.Node, st.Cluster = nodeVerbs(&s.Machine)
 	for i := range s.Machine.Nodes {
 		if s.Machine.Nodes[i].Self {
 			st.Self = &s.Machine.Nodes[i]
@@ -35,7 +55,7 @@ func adminPage(r *request) error {
 			st.Error = err.Error()
 		}
 	}
-	return r.show("admin", "Administration", "/admin", false, st)
+	return r.show("admin", "Administration", "/admin", true, st)
 }
 
 func adminReload(r *request) error {
@@ -110,6 +130,8 @@ func helpPage(r *request) error {
 		{"probation", "failed here and is on trial: last among the candidates"},
 		{"holding", "the node holds back for startup_hold or failback_delay"},
 		{"recovering", "it is being restarted in place"},
+		{"frozen", "an operator froze it, or the cluster: it is neither started nor stopped until unfreeze"},
+		{"maintenance", "an operator froze the node: it starts and stops nothing until online"},
 	}
 	return r.show("help", "Information", "/help", false, st)
 }

@@ -21,10 +21,11 @@ func apiEndpoints() []endpoint {
 		{"GET /api/v1/services", Viewer, apiServices, false},
 		{"GET /api/v1/services/{name}", Viewer, apiService, false},
 		{"GET /api/v1/services/{name}/why", Viewer, apiWhy, false},
-		{"POST /api/v1/services/{name}/{verb}", Operator, apiAct, false},
+		{"POST /api/v1/services/{name}/{verb}", Operator, apiAct(aService), false},
 		{"GET /api/v1/nodes", Viewer, apiNodes, false},
 		{"GET /api/v1/nodes/{node}", Viewer, apiNode, false},
-		{"POST /api/v1/node/{verb}", Operator, apiAct, false},
+		{"POST /api/v1/node/{verb}", Operator, apiAct(theNode), false},
+		{"POST /api/v1/cluster/{verb}", Operator, apiAct(theCluster), false},
 		{"GET /api/v1/groups", Viewer, apiGroups, false},
 		{"GET /api/v1/placements", Viewer, apiPlacements, false},
 		{"GET /api/v1/checks", Viewer, apiChecks, false},
@@ -214,7 +215,11 @@ type apiArguments struct {
 	Sure bool   `json:"sure"`
 }
 
-func apiAct(r *request) error {
+func apiAct(of subject) func(*request) error {
+	return func(r *request) error { return r.apiAct(of) }
+}
+
+func (r *request) apiAct(of subject) error {
 	var a apiArguments
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -225,14 +230,14 @@ func apiAct(r *request) error {
 		}
 		return &fault{http.StatusBadRequest, "the body is no JSON object with node, for and sure: " + err.Error()}
 	}
-	c, err := r.command(a.Node, a.For)
+	c, err := r.command(of, a.Node, a.For)
 	if err != nil {
 		return err
 	}
 	if c.Verb == machine.VerbConfirmStopped && !a.Sure {
 		return &fault{http.StatusBadRequest, "confirm-stopped wants \"sure\": true: if the node still runs the service, data can be lost"}
 	}
-	return r.answerText(r.do(c))
+	return r.answerText(r.do(of, c))
 }
 
 func apiDescription(r *request) error {

@@ -32,6 +32,7 @@ type fakeDaemon struct {
 	vty      []string
 	lines    []string
 	down     int
+	slow     func() // a command does this, and is not answered
 }
 
 func (f *fakeDaemon) Read(context.Context) (*view.Snapshot, error) {
@@ -40,10 +41,15 @@ func (f *fakeDaemon) Read(context.Context) (*view.Snapshot, error) {
 	return f.snapshot, f.readErr
 }
 
-func (f *fakeDaemon) Ask(_ context.Context, c machine.Command) (string, error) {
+func (f *fakeDaemon) Ask(ctx context.Context, c machine.Command) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, c)
+	if f.slow != nil {
+		f.slow()
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	}
 	return f.answer, f.refusal
 }
 

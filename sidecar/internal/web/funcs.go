@@ -36,6 +36,8 @@ var funcs = template.FuncMap{
 	"ospf":       view.OSPFWords,
 	"session":    view.SessionWords,
 	"nodeState":  view.NodeState,
+	"nodeWords":  view.NodeWords,
+	"frozen":     view.FreezeWords,
 	"level":      view.LevelWord,
 	"menu":       func() any { return menu },
 	"addrs":      addrWords,

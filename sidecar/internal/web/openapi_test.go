@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/srrd/srrd/sidecar/internal/machine"
 	"github.com/srrd/srrd/sidecar/internal/view"
 	"github.com/srrd/srrd/sidecar/internal/view/viewtest"
 )
@@ -83,16 +82,14 @@ func TestTheDescriptionHasEveryHandlerAndNoOther(t *testing.T) {
 		}
 		return nil
 	}
-	var verbs, nodeVerbs []string
-	for v := machine.VerbStart; v <= machine.VerbOnline; v++ {
-		if nodeVerb(v) {
-			nodeVerbs = append(nodeVerbs, v.String())
-		} else {
-			verbs = append(verbs, v.String())
+	verbs := map[subject][]string{}
+	for of, all := range verbsOf {
+		for _, v := range all {
+			verbs[of] = append(verbs[of], wordOf(of, v))
 		}
 	}
 	for _, tc := range []struct{ want, got []string }{
-		{verbs, words("/services/{name}/{verb}", "post", "verb")}, {nodeVerbs, words("/node/{verb}", "post", "verb")}, {view.Kinds, words("/lsdb", "get", "kind")},
+		{verbs[aService], words("/services/{name}/{verb}", "post", "verb")}, {verbs[theNode], words("/node/{verb}", "post", "verb")}, {verbs[theCluster], words("/cluster/{verb}", "post", "verb")}, {view.Kinds, words("/lsdb", "get", "kind")},
 	} {
 		if !slices.Equal(tc.want, tc.got) {
 			t.Errorf("described %v, want %v", tc.got, tc.want)

@@ -209,6 +209,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /service/{name}/{verb}", Operator, serviceAct, false},
 		{"GET /nodes", Viewer, nodesPage, false},
 		{"POST /node/{verb}", Operator, nodeAct, false},
+		{"POST /cluster/{verb}", Operator, clusterAct, false},
 		{"GET /lsdb", Viewer, databasePage, false},
 		{"GET /placement", Viewer, placementPage, false},
 		{"GET /addresses", Viewer, addressesPage, false},

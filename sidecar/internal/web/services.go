@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -243,29 +245,46 @@ func verbs(sv *machine.ServiceView, pinned bool) (now, lasting []verb) {
 	lasting = []verb{
 		{"enable", "offer it on this node", !disabled},
 		{"disable", "stop offering it on this node, also after a restart", disabled},
+		{"freeze", "start and stop it nowhere until unfreeze, with its group", sv.Freeze.On},
+		{"unfreeze", "end a freeze, of its whole group", !frozen(sv)},
 	}
 	return now, lasting
 }
 
-// verbByWord are the commands that pages and API take.
-var verbByWord = func() map[string]machine.Verb {
-	m := map[string]machine.Verb{}
-	for v := machine.VerbStart; v <= machine.VerbOnline; v++ {
-		m[v.String()] = v
-	}
-	return m
-}()
+// frozen tells whether the service is frozen, by itself or by its group.
+func frozen(sv *machine.ServiceView) bool { return sv.Freeze.On || sv.Code == "frozen" }
 
-// nodeVerb tells whether a verb is about the node and not about a service.
-func nodeVerb(v machine.Verb) bool { return v == machine.VerbStandby || v == machine.VerbOnline }
+// subject is what a command is about.
+type subject string
+
+// The subjects, in the words of the shell.
+const (
+	aService   subject = "service"
+	theNode    subject = "node"
+	theCluster subject = "cluster"
+)
+
+// verbs of each subject that pages and API take, as the shell has them.
+var verbsOf = map[subject][]machine.Verb{
+	aService: {
+		machine.VerbStart, machine.VerbStop, machine.VerbRestart, machine.VerbReload, machine.VerbCheck, machine.VerbStatus, machine.VerbMove, machine.VerbUnmove,
+		machine.VerbEnable, machine.VerbDisable, machine.VerbReactivate, machine.VerbConfirmStopped, machine.VerbFreeze, machine.VerbUnfreeze,
+	},
+	theNode:    {machine.VerbStandby, machine.VerbOnline, machine.VerbMaintenance, machine.VerbDrain},
+	theCluster: {machine.VerbClusterFreeze, machine.VerbClusterUnfreeze},
+}
+
+// wordOf is the verb's word behind the subject: VerbClusterFreeze is "freeze".
+func wordOf(of subject, v machine.Verb) string { return strings.TrimPrefix(v.String(), string(of)+" ") }
 
 // command makes a command of what was asked for, and refuses what is none.
-func (r *request) command(node, duration string) (machine.Command, error) {
-	v, ok := verbByWord[r.PathValue("verb")]
+func (r *request) command(of subject, node, duration string) (machine.Command, error) {
 	name := r.PathValue("name")
-	if !ok || nodeVerb(v) != (name == "") {
+	at := slices.IndexFunc(verbsOf[of], func(v machine.Verb) bool { return wordOf(of, v) == r.PathValue("verb") })
+	if at < 0 {
 		return machine.Command{}, &fault{http.StatusNotFound, fmt.Sprintf("there is no command %q", r.PathValue("verb"))}
 	}
+	v := verbsOf[of][at]
 	c := machine.Command{Who: r.person.Name, Verb: v, Service: name}
 	if v == machine.VerbMove || v == machine.VerbConfirmStopped {
 		if c.Node = node; node == "" {
@@ -283,22 +302,20 @@ func (r *request) command(node, duration string) (machine.Command, error) {
 }
 
 // do asks for a command and audits it.
-func (r *request) do(c machine.Command) (string, error) {
+func (r *request) do(of subject, c machine.Command) (string, error) {
 	before := ""
 	if s, err := r.read(); err == nil {
 		before = standing(s, c.Service)
 	}
-	text, err := r.cfg.Deps.Ask(r.ctx, c)
+	text, err := r.askFor(c)
 	after := ""
 	r.view = nil // what was read is of before
 	if s, rerr := r.read(); rerr == nil {
 		after = standing(s, c.Service)
 	}
-	what := c.Verb.String()
-	if c.Service != "" {
-		what = "service " + c.Service + " " + what
-	} else {
-		what = "node " + what
+	what := string(of) + " " + wordOf(of, c.Verb)
+	if of == aService {
+		what = "service " + c.Service + " " + c.Verb.String()
 	}
 	if c.Node != "" {
 		what += " " + c.Node
@@ -310,10 +327,38 @@ func (r *request) do(c machine.Command) (string, error) {
 	return text, err
 }
 
+// drainPatience is how long a page waits for the end of a drain; what is left
+// after that it shows as it goes on.
+const drainPatience = 500 * time.Millisecond
+
+// askFor asks for a command. A drain goes on also when nobody waits for its
+// end any more; that is no failure.
+func (r *request) askFor(c machine.Command) (string, error) {
+	ctx := r.ctx
+	if c.Verb == machine.VerbDrain && !r.api() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, drainPatience)
+		defer cancel()
+	}
+	text, err := r.cfg.Deps.Ask(ctx, c)
+	if c.Verb != machine.VerbDrain || !errors.Is(err, context.DeadlineExceeded) {
+		return text, err
+	}
+	left := "what still runs here is shown below"
+	r.view = nil // it was read before the command
+	if s, err := r.read(); err == nil && len(s.Machine.Draining) > 0 {
+		left = "still here: " + strings.Join(s.Machine.Draining, ", ")
+	}
+	if r.api() {
+		return "", fmt.Errorf("no end within %s; it goes on; %s", askTimeout, left)
+	}
+	return "the node drains; " + left, nil
+}
+
 // standing is a service, or the node, in a few words for the audit log.
 func standing(s *view.Snapshot, service string) string {
 	if service == "" {
-		return s.Machine.Node.String()
+		return view.NodeWords(&s.Machine)
 	}
 	sv := s.Service(service)
 	if sv == nil {
@@ -323,18 +368,21 @@ func standing(s *view.Snapshot, service string) string {
 	if sv.Holder != "" {
 		text += ", runs on " + sv.Holder
 	}
+	if sv.Freeze.On {
+		text += ", frozen"
+	}
 	return text
 }
 
 func serviceAct(r *request) error {
-	c, err := r.command(r.PostFormValue("node"), r.PostFormValue("for"))
+	c, err := r.command(aService, r.PostFormValue("node"), r.PostFormValue("for"))
 	if err != nil {
 		return err
 	}
 	if c.Verb == machine.VerbConfirmStopped && r.PostFormValue("sure") != "yes" {
 		return &fault{http.StatusBadRequest, "confirm-stopped wants the tick that you are sure: if the node still runs the service, data can be lost"}
 	}
-	text, err := r.do(c)
+	text, err := r.do(aService, c)
 	if c.Verb == machine.VerbStatus {
 		run := &statusRun{At: r.cfg.Now(), Text: text}
 		if err != nil {
@@ -350,11 +398,17 @@ func serviceAct(r *request) error {
 	return r.back("/service/"+url.PathEscape(c.Service), text, err)
 }
 
-func nodeAct(r *request) error {
-	c, err := r.command("", "")
+func nodeAct(r *request) error    { return r.act(theNode) }
+func clusterAct(r *request) error { return r.act(theCluster) }
+
+func (r *request) act(of subject) error {
+	c, err := r.command(of, "", "")
 	if err != nil {
 		return err
 	}
-	text, err := r.do(c)
+	text, err := r.do(of, c)
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w", of, wordOf(of, c.Verb), err)
+	}
 	return r.back("/admin", text, err)
 }
