@@ -153,6 +153,9 @@ func (n *Node) ospfDown(why string) {
 			}
 		}
 		for _, o := range p.offers {
+			o.counts = false
+			n.count(o)
+			n.indexOffer(o)
 			o.s.offers = nil
 		}
 		n.cancelTimer(TimerKey{Kind: TimerRejoin, Router: p.id})
@@ -479,6 +482,7 @@ func (n *Node) serviceTimer(s *service, k TimerKey) {
 // takePin makes a newer pin the service's.
 func (n *Node) takePin(s *service, p advert.Pin) {
 	s.pin, s.pinSeen = p, false
+	n.unrank(s)
 	n.cancelTimer(s.timer(TimerPin))
 	if !p.Void && p.Left != 0 {
 		s.pinEnds = n.now.Add(time.Duration(p.Left) * time.Second)
@@ -490,6 +494,7 @@ func (n *Node) takePin(s *service, p advert.Pin) {
 
 func (n *Node) voidPin(s *service, why string) {
 	s.pin.Void = true
+	n.unrank(s)
 	n.cancelTimer(s.timer(TimerPin))
 	n.note(LevelInfo, s.name, fmt.Sprintf("the move to %s ends: %s", n.hostOf(s.pin.Target), why))
 	n.save()

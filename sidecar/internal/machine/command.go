@@ -137,6 +137,7 @@ func (n *Node) offerers(s *service) string {
 func (n *Node) cmdStart(s *service) (string, string) {
 	if s.hold.On {
 		s.hold = advert.Hold{Number: s.hold.Number + 1}
+		n.unrank(s)
 		n.save()
 		return "it may run again", ""
 	}
@@ -151,6 +152,7 @@ func (n *Node) cmdStop(s *service) (string, string) {
 		return "it is stopped already", ""
 	}
 	s.hold = advert.Hold{Number: s.hold.Number + 1, On: true}
+	n.unrank(s)
 	n.save()
 	return "no node runs it until start", ""
 }
@@ -255,6 +257,7 @@ func (n *Node) cmdConfirmStopped(s *service, name string) (string, string) {
 	for _, o := range s.offers {
 		if host := n.hostOf(o.peer.id); o.stuck() && (strings.EqualFold(host, name) || o.peer.id.String() == name) {
 			o.confirmed = true
+			n.count(o)
 			n.remark(o)
 			return host + " does not run it, as confirmed", ""
 		}

@@ -62,32 +62,42 @@ func claimOf(st advert.State, c advert.Claim) advert.Claim {
 	return c
 }
 
-// disqualified is why an offer is no candidate, BecauseNone if it is one.
-// A node in maintenance stays one for what it has: it is not to be taken away.
-func (o *offer) disqualified(claims bool) Reason {
+// bar is what keeps an offer from being a candidate, BecauseNone if nothing
+// does. A node in maintenance stays one for what it has: it is not to be taken
+// away.
+func (o *offer) bar(claims bool) ReasonCode {
 	if why := o.whyNot(); why != BecauseNone {
-		return Reason{Code: why}
+		return why
 	}
 	switch o.peer.node.State {
 	case advert.Standby:
-		return Reason{Code: BecauseStandby}
+		return BecauseStandby
 	case advert.Maintenance:
 		if !claims {
-			return Reason{Code: BecauseMaintenance}
+			return BecauseMaintenance
 		}
 	case advert.Leaving:
-		return Reason{Code: BecauseLeaving}
+		return BecauseLeaving
 	case advert.Online:
 	}
 	switch {
 	case o.said.State == advert.Failed:
-		return Reason{BecauseFailed, o.said.Failure.String()}
+		return BecauseFailed
 	case o.s.hold.On:
-		return Reason{Code: BecauseHeld}
+		return BecauseHeld
 	case o.said.Flags.Has(advert.FlagHolding):
-		return Reason{Code: BecauseHolding}
+		return BecauseHolding
 	}
-	return Reason{}
+	return BecauseNone
+}
+
+// disqualified is bar for people.
+func (o *offer) disqualified(claims bool) Reason {
+	why := Reason{Code: o.bar(claims)}
+	if why.Code == BecauseFailed {
+		why.Who = o.said.Failure.String()
+	}
+	return why
 }
 
 // unfit is why this node must not run the service at all, BecauseNone if it may.
@@ -229,11 +239,11 @@ func (n *Node) decideHolder(s *service, u unit, self candidate) Verdict {
 // this node in the order.
 func (n *Node) betterClaimant(u unit, self candidate) (by rival, ok bool) {
 	best := self
-	for r := range u.rivals {
+	for r := range u.busy {
 		if !r.claims() {
 			continue
 		}
-		if c := u.candidate(r); c.better(best) && u.disqualified(r).Code == BecauseNone {
+		if c := u.candidate(r); c.better(best) && u.able(r) {
 			best, by, ok = c, r, true
 		}
 	}
@@ -259,27 +269,24 @@ func (n *Node) announcedBy(u unit, r rival) bool {
 // decideFree: one that does not have it takes it if it comes first in the
 // order, not counting those that were passed over.
 func (n *Node) decideFree(s *service, u unit, self candidate) Verdict {
-	best, by, found := self, rival{}, false
+	for r := range u.busy {
+		if r.claims() && r.peer.node.State == advert.Maintenance && u.able(r) {
+			return Verdict{Want: WantStand, Why: Reason{BecauseFrozenThere, n.hostOf(r.peer.id)}}
+		}
+	}
+	best, stamp, found := self, stampOf{}, false
 	skipped := RouterID(0)
-	for r := range u.rivals {
-		if u.disqualified(r).Code != BecauseNone {
+	for _, st := range u.ranked().order {
+		if !st.c.better(self) {
+			break
+		}
+		stamp = u.stamp(st.peer)
+		if was, ok := s.passed[st.c.router]; ok && was == stamp && !st.c.claims() {
+			skipped = max(skipped, st.c.router)
 			continue
 		}
-		c := u.candidate(r)
-		if c.claims() && r.peer.node.State == advert.Maintenance {
-			return Verdict{Want: WantStand, Why: Reason{BecauseFrozenThere, n.hostOf(c.router)}}
-		}
-		if !c.claims() {
-			if st, ok := s.passed[c.router]; ok && st == r.stamp() {
-				if c.better(self) {
-					skipped = c.router
-				}
-				continue
-			}
-		}
-		if c.better(best) {
-			best, by, found = c, r, true
-		}
+		best, found = st.c, true
+		break
 	}
 	switch {
 	case !found && skipped != 0:
@@ -289,7 +296,7 @@ func (n *Node) decideFree(s *service, u unit, self candidate) Verdict {
 	case best.claims():
 		return Verdict{Want: WantStand, Why: Reason{BecauseHeldBy, n.hostOf(best.router)}}
 	}
-	return Verdict{Want: WantStand, Why: Reason{BecauseBetterCandidate, n.hostOf(best.router)}, Awaited: best.router, AwaitedStamp: by.stamp()}
+	return Verdict{Want: WantStand, Why: Reason{BecauseBetterCandidate, n.hostOf(best.router)}, Awaited: best.router, AwaitedStamp: stamp}
 }
 
 // holding reports whether the node holds back from a unit: for startup_hold,
@@ -307,7 +314,7 @@ func (n *Node) holding(u unit) bool {
 	if wait == 0 || !n.now.Before(n.holdUntil.Add(wait)) {
 		return false
 	}
-	for r := range u.rivals {
+	for r := range u.busy {
 		if r.claims() {
 			return true
 		}
@@ -315,29 +322,24 @@ func (n *Node) holding(u unit) bool {
 	return false
 }
 
-// obstacle is one reason why a claimed start may not begin yet.
-type obstacle struct {
-	text  string
-	plain bool // a rival a plain start waits for, for a while only
-}
-
 // obstacles are those that stand in the way of a start that is claimed
-// (DESIGN section 3, "in the way"); none: it may begin.
-func (n *Node) obstacles(s *service) []obstacle {
+// (DESIGN section 3, "in the way"), as people are told of them; none: it may
+// begin.
+func (n *Node) obstacles(s *service) []string {
 	u := n.unit(s)
 	if u.strict() {
 		return n.strictObstacles(u, s.claim)
 	}
-	var in []obstacle
-	for r := range u.rivals {
+	var in []string
+	for r := range u.busy {
 		// With overlap the old one keeps it until we are seen to have it.
 		if r.runs() && !s.cfg.Overlap && !s.waited {
-			in = append(in, obstacle{text: n.hostOf(r.peer.id) + " to stop it", plain: true})
+			in = append(in, n.hostOf(r.peer.id)+" to stop it")
 		}
 	}
 	for _, m := range u.members {
 		for _, l := range m.lost {
-			in = append(in, obstacle{text: "the route of " + l.host + ", whose srrd is gone, to be withdrawn"})
+			in = append(in, "the route of "+l.host+", whose srrd is gone, to be withdrawn")
 		}
 	}
 	return in
@@ -346,12 +348,12 @@ func (n *Node) obstacles(s *service) []obstacle {
 // strictObstacles: every reachable offerer must have seen the claim and be
 // stopped, or failed and surely not running, with every member of a group;
 // every lost holder be gone.
-func (n *Node) strictObstacles(u unit, claim advert.Claim) []obstacle {
-	var in []obstacle
+func (n *Node) strictObstacles(u unit, claim advert.Claim) []string {
+	var in []string
 	for r := range u.rivals {
 		for _, o := range r.offers {
 			if text := n.strictObstacle(o, claim); text != "" {
-				in = append(in, obstacle{text: text})
+				in = append(in, text)
 				break
 			}
 		}
@@ -362,26 +364,54 @@ func (n *Node) strictObstacles(u unit, claim advert.Claim) []obstacle {
 			if l.failedStop {
 				t = l.host + ", which could not stop " + m.name + " when last heard: fencing or confirm-stopped " + l.host
 			}
-			in = append(in, obstacle{text: t})
+			in = append(in, t)
 		}
 	}
 	return in
 }
 
 func (n *Node) strictObstacle(o *offer, claim advert.Claim) string {
-	if !o.peer.reaches(o.scope) || o.peer.node == nil || o.live == 0 && !o.mayRun() {
-		return "" // not reachable, or no offerer; who is lost stands elsewhere
-	}
+	asked, hinders := o.asked()
 	who := n.hostOf(o.peer.id)
 	switch {
+	case !asked:
+		return ""
 	case o.stuck():
 		return who + ", which could not stop it and may still run it"
-	case o.said.State != advert.Stopped && o.said.State != advert.Failed:
+	case hinders:
 		return who + " to stop it"
 	case o.said.Seen != claim:
 		return who + " to acknowledge the claim"
 	}
 	return ""
+}
+
+// asked reports whether a strict claimant waits for the peer's word, and
+// whether that word stands in its way whatever the claim.
+func (o *offer) asked() (asked, hinders bool) {
+	if !o.peer.reaches(o.scope) || o.peer.node == nil || o.live == 0 && !o.mayRun() {
+		return false, false // not reachable, or no offerer; who is lost stands elsewhere
+	}
+	return true, o.stuck() || o.said.State != advert.Stopped && o.said.State != advert.Failed
+}
+
+// mayBegin reports whether nothing stands in the way of a claimed start; if
+// something does, whether it is waited for only for a while.
+func (n *Node) mayBegin(s *service) (clear, forAWhile bool) {
+	u := n.unit(s)
+	clear = !slices.ContainsFunc(u.members, func(m *service) bool { return len(m.lost) > 0 })
+	if u.strict() {
+		return clear && u.ranked().acknowledged(s.claim), false
+	}
+	if s.cfg.Overlap || s.waited {
+		return clear, false
+	}
+	for r := range u.busy {
+		if r.runs() {
+			return false, true
+		}
+	}
+	return clear, false
 }
 
 // bestClaim is the claim this node acknowledges: that of the best claimant it
@@ -392,8 +422,8 @@ func (n *Node) bestClaim(u unit) advert.Claim {
 	if c := n.self(u); c.claims() {
 		best, found = c, true
 	}
-	for r := range u.rivals {
-		if !r.claims() || u.disqualified(r).Code != BecauseNone {
+	for r := range u.busy {
+		if !r.claims() || !u.able(r) {
 			continue
 		}
 		if c := u.candidate(r); !found || c.better(best) {

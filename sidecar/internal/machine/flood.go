@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,6 +37,9 @@ type slot struct {
 	used    map[uint8]time.Time
 	freed   time.Time
 	asleep  bool // from memory, not used in this life yet
+	// kept is what memory answered last; nil after a change. With a thousand
+	// services nearly all slots are as they were when something is saved.
+	kept *SlotMemory
 }
 
 func slotFrom(m SlotMemory) *slot {
@@ -52,21 +56,20 @@ func (s *slot) awake(now time.Time) {
 	if !s.asleep {
 		return
 	}
-	s.asleep = false
+	s.asleep, s.kept = false, nil
 	for i := range uint8(gAhead) {
 		s.used[s.reserve-1-i] = now
 	}
 }
 
 func (s *slot) memory() SlotMemory {
-	m := SlotMemory{ID: s.id, Next: s.reserve, Freed: s.freed}
-	if len(s.used) > 0 {
-		m.Used = make(map[uint8]time.Time, len(s.used))
-		for g, t := range s.used {
-			m.Used[g] = t
+	if s.kept == nil {
+		s.kept = &SlotMemory{ID: s.id, Next: s.reserve, Freed: s.freed}
+		if len(s.used) > 0 {
+			s.kept.Used = maps.Clone(s.used)
 		}
 	}
-	return m
+	return *s.kept
 }
 
 // topic is one thing this node says in one scope.
@@ -74,8 +77,9 @@ type topic struct {
 	scope   Scope
 	said    bool
 	ref     LSARef
-	raw     []byte // as given to ospfd last
-	content []byte // the body without stamp and check time: a change of it needs a new G
+	raw     []byte         // as given to ospfd last
+	content []byte         // the body without stamp and check time: a change of it needs a new G
+	words   advert.Service // what content was last found to say, of a service
 	saidAt  time.Time
 	stampAt time.Time
 	checked time.Time
@@ -98,7 +102,9 @@ type flush struct {
 // slotOf finds the slot of a name, or gives it the lowest free one.
 func (n *Node) slotOf(name string) *slot {
 	if s := n.slots[name]; s != nil {
-		s.freed = time.Time{}
+		if !s.freed.IsZero() {
+			s.freed, s.kept = time.Time{}, nil
+		}
 		s.awake(n.now)
 		return s
 	}
@@ -131,7 +137,7 @@ func (n *Node) slotOf(name string) *slot {
 
 func (n *Node) freeSlot(name string) {
 	if s := n.slots[name]; s != nil {
-		s.freed = n.now
+		s.freed, s.kept = n.now, nil
 	}
 }
 
@@ -156,6 +162,7 @@ func (n *Node) takeG(sl *slot, scope Scope) LSARef {
 			best, found, rested = g, true, at
 		}
 	}
+	sl.kept = nil
 	steps := int(best-sl.next) + 1
 	sl.next = best + 1
 	sl.used[best] = n.now
@@ -220,18 +227,24 @@ func (n *Node) advert(s *service) advert.Service {
 	return a
 }
 
-// contentOf is the body less what may change without a new G: the stamp, the
-// check time and the seconds a pin has left.
-func contentOf(a advert.Service) []byte {
+// wordsOf is what an advertisement says less what may change without a new G:
+// the stamp, the check time and the seconds a pin has left.
+func wordsOf(a advert.Service) advert.Service {
 	a.Stamp, a.LastCheck = advert.Stamp{}, time.Time{}
 	if a.Pin.Left != 0 {
 		a.Pin.Left = 1
 	}
-	b, err := a.Append(nil)
-	if err != nil {
-		return nil
-	}
-	return b
+	return a
+}
+
+// sameWords compares field by field: that nothing has changed is what is found
+// most often, and must not cost an encoding.
+func sameWords(a, b *advert.Service) bool {
+	return a.Stamp == b.Stamp && a.Name == b.Name && a.Group == b.Group && slices.Equal(a.Dependencies, b.Dependencies) &&
+		a.Preference == b.Preference && a.State == b.State && a.Step == b.Step && a.Failure == b.Failure &&
+		a.Interval == b.Interval && a.LastCheck == b.LastCheck && slices.Equal(a.Addresses, b.Addresses) &&
+		a.Claim == b.Claim && a.Seen == b.Seen && a.Pin == b.Pin && a.Hold == b.Hold && a.Freeze == b.Freeze &&
+		a.Digest == b.Digest && a.Flags == b.Flags
 }
 
 // flood says what has changed of a service.
@@ -240,24 +253,30 @@ func (n *Node) flood(s *service) {
 		return
 	}
 	a := n.advert(s)
-	content := contentOf(a)
-	if content == nil {
-		n.note(LevelError, s.name, "its advertisement does not fit an LSA; nothing is said of it")
-		return
-	}
 	if s.topic == nil {
 		s.topic = &topic{scope: s.cfg.Scope}
 	}
 	t := s.topic
+	words := wordsOf(a)
+	content := t.content
+	if !sameWords(&words, &t.words) {
+		var err error
+		if content, err = words.Append(nil); err != nil {
+			n.note(LevelError, s.name, "its advertisement does not fit an LSA; nothing is said of it")
+			return
+		}
+	}
 	switch {
 	case !t.said:
 		if !n.timerSet(s.timer(TimerRetry)) {
+			t.words = words
 			n.sayService(s, a, content)
 		}
 	case !bytes.Equal(content, t.content):
 		if !n.urgent(s, t, a) {
 			return
 		}
+		t.words = words
 		n.sayService(s, a, content)
 	case a.LastCheck.After(t.checked):
 		n.stamp(s, a)

@@ -41,8 +41,8 @@ type Node struct {
 	services []*service // sorted by name: local ones and heard ones
 	byName   map[string]*service
 	users    map[netip.Addr][]*service // who uses an address, sorted by name
-	groups   map[string][]*service     // the members of a group, sorted by name
-	peers    []*peer                   // sorted by router id
+	groups   map[string]*group
+	peers    []*peer // sorted by router id
 	byRouter map[RouterID]*peer
 	routes   map[netip.Addr][]RouterID // who announces an address, sorted
 
@@ -95,7 +95,7 @@ func New(mem Memory, marks []Mark) *Node {
 		freeze:   mem.Freeze,
 		byName:   map[string]*service{},
 		users:    map[netip.Addr][]*service{},
-		groups:   map[string][]*service{},
+		groups:   map[string]*group{},
 		byRouter: map[RouterID]*peer{},
 		routes:   map[netip.Addr][]RouterID{},
 		slots:    map[string]*slot{},
@@ -233,7 +233,7 @@ func (n *Node) service(name string) *service {
 	}
 	s := &service{name: name, phase: phaseDisabled, since: n.now}
 	s.alone[0] = s
-	s.inGroup = func() []*service { return n.groups[s.grouped] }
+	s.inGroup = func() []*service { return n.groups[s.grouped].members }
 	n.byName[name] = s
 	i, _ := slices.BinarySearchFunc(n.services, name, func(s *service, name string) int { return strings.Compare(s.name, name) })
 	n.services = slices.Insert(n.services, i, s)
@@ -255,31 +255,28 @@ func (n *Node) forget(s *service) {
 	n.index(s)
 }
 
-// index keeps who uses which address.
+// index keeps who uses which address, and what belongs together, as our
+// configuration of a service has it.
 func (n *Node) index(s *service) {
+	n.unrank(s)
 	n.regroup(s)
-	want := s.allAddresses()
-	if slices.Equal(want, s.indexed) {
-		return
+	var now []netip.Addr
+	if s.cfg != nil {
+		now = s.cfg.Addresses
 	}
-	for _, a := range s.indexed {
-		n.users[a] = slices.DeleteFunc(n.users[a], func(u *service) bool { return u == s })
-		if len(n.users[a]) == 0 {
-			delete(n.users, a)
-		}
-		for _, u := range n.users[a] {
-			n.touch(u)
-		}
+	n.use(s, s.listed, now)
+	s.listed = now
+}
+
+// indexOffer does so for what a peer offers.
+func (n *Node) indexOffer(o *offer) {
+	n.regroup(o.s)
+	var now []netip.Addr
+	if o.counts {
+		now = o.said.Addresses
 	}
-	s.indexed = want
-	for _, a := range want {
-		u := append(n.users[a], s)
-		slices.SortFunc(u, func(a, b *service) int { return strings.Compare(a.name, b.name) })
-		n.users[a] = u
-		for _, o := range u {
-			n.touch(o)
-		}
-	}
+	n.use(o.s, o.listed, now)
+	o.listed = now
 }
 
 // announces reports whether the router announces the address in the database.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/srrd/srrd/sidecar/internal/advert"
@@ -18,20 +17,23 @@ type peer struct {
 	links    map[string]bool
 	lsas     map[LSARef]heard
 	newest   map[string]advert.Stamp // of what was ever heard of a service, or of the daemon ("")
+	nodes    map[LSARef]*advert.Node // of lsas, the daemon's announcements
 	offers   []*offer                // sorted by service name
-	node     *advert.Node            // the newest announcement in the database; nil: srrd is gone
-	last     advert.Node             // the last one ever heard
-	lost     bool                    // it was reachable once and then was not
-	rejoins  bool                    // reachable again, rejoin_hold not over
-	since    time.Time               // of its status
+	of       map[*service]*offer
+	node     *advert.Node // the newest announcement in the database; nil: srrd is gone
+	last     advert.Node  // the last one ever heard
+	lost     bool         // it was reachable once and then was not
+	rejoins  bool         // reachable again, rejoin_hold not over
+	since    time.Time    // of its status
 	heard    time.Time
 }
 
-// heard is one LSA of type 222 as it is in the database.
+// heard is one LSA of type 222 as it is in the database: of an offer, or an
+// announcement of the daemon.
 type heard struct {
-	stamp   advert.Stamp
-	node    *advert.Node
-	service *advert.Service
+	stamp advert.Stamp
+	node  *advert.Node
+	offer *offer
 }
 
 // offer is what a peer says of one service.
@@ -51,6 +53,9 @@ type offer struct {
 	// grouped and listed are what it said when it was indexed last.
 	grouped string
 	listed  []netip.Addr
+	tally   tally
+	at      *standing // its router's in the unit's ranking
+	changed bool      // the ranking is to look at it again
 }
 
 // mayRun reports whether the peer may be running the service by its own words.
@@ -115,7 +120,8 @@ func (n *Node) peer(r RouterID) *peer {
 	if p := n.byRouter[r]; p != nil {
 		return p
 	}
-	p := &peer{id: r, links: map[string]bool{}, lsas: map[LSARef]heard{}, newest: map[string]advert.Stamp{}, since: n.now}
+	p := &peer{id: r, links: map[string]bool{}, lsas: map[LSARef]heard{}, newest: map[string]advert.Stamp{}, nodes: map[LSARef]*advert.Node{},
+		of: map[*service]*offer{}, since: n.now}
 	n.byRouter[r] = p
 	i, _ := slices.BinarySearchFunc(n.peers, r, func(p *peer, r RouterID) int { return int(int64(p.id) - int64(r)) })
 	n.peers = slices.Insert(n.peers, i, p)
@@ -153,31 +159,33 @@ func (n *Node) hear(e LSASeen) {
 		return
 	}
 	delete(n.bad, key)
-	h := heard{stamp: e.Body.Stamp(), node: e.Body.Node, service: e.Body.Service}
-	if n.overtaken(p, key, h.stamp, h.subject()) {
+	stamp, subject := e.Body.Stamp(), ""
+	if e.Body.Service != nil {
+		subject = e.Body.Service.Name
+	}
+	if n.overtaken(p, key, stamp, subject) {
 		return
 	}
 	delete(n.refusedNow, key)
-	p.lsas[e.Ref] = h
-	if h.node != nil {
+	if e.Body.Node != nil {
+		p.lsas[e.Ref] = heard{stamp: stamp, node: e.Body.Node}
+		p.nodes[e.Ref] = e.Body.Node
 		n.hearNode(p)
 		return
 	}
-	if had && old.service != nil && old.service.Name != h.service.Name {
-		p.lsas[e.Ref] = old
+	if had && old.offer.s.name != e.Body.Service.Name {
 		n.unhear(p, e.Ref, old)
-		p.lsas[e.Ref] = h
 		had = false
 	}
-	n.hearService(p, e.Ref, h, had && old.service != nil)
+	n.hearService(p, e.Ref, e.Body.Service, had)
 }
 
 // newestNode is the newest daemon announcement a peer has in the database.
 func (p *peer) newestNode() *advert.Node {
 	var best *advert.Node
-	for _, h := range p.lsas {
-		if h.node != nil && (best == nil || h.node.Stamp.Newer(best.Stamp)) {
-			best = h.node
+	for _, a := range p.nodes {
+		if best == nil || a.Stamp.Newer(best.Stamp) {
+			best = a
 		}
 	}
 	return best
@@ -195,7 +203,12 @@ func (n *Node) hearNode(p *peer) {
 			n.note(LevelWarning, "", fmt.Sprintf("srrd on %s (%s) is gone, the router is still reachable", p.name(), p.id))
 		}
 	}
+	if was != nil && p.node != nil && was.State == p.node.State && was.Incarnation == p.node.Incarnation && was.Host == p.node.Host {
+		n.heedNode(p) // nothing that its offers are judged by has changed
+		return
+	}
 	for _, o := range p.offers {
+		o.s.peers = nil
 		n.touch(o.s)
 	}
 	n.recount(p)
@@ -208,38 +221,39 @@ func (p *peer) name() string {
 	return p.id.String()
 }
 
-func (n *Node) hearService(p *peer, ref LSARef, h heard, again bool) {
-	s := n.service(h.service.Name)
-	i, ok := slices.BinarySearchFunc(p.offers, s.name, func(o *offer, name string) int { return strings.Compare(o.s.name, name) })
-	var o *offer
-	if ok {
-		o = p.offers[i]
-	} else {
+func (n *Node) hearService(p *peer, ref LSARef, said *advert.Service, again bool) {
+	s := n.service(said.Name)
+	o := p.of[s]
+	if o == nil {
 		o = &offer{peer: p, s: s, since: n.now}
+		p.of[s] = o
+		i, _ := slices.BinarySearchFunc(p.offers, s.name, byService)
 		p.offers = slices.Insert(p.offers, i, o)
-		j, _ := slices.BinarySearchFunc(s.offers, p.id, func(o *offer, r RouterID) int { return int(int64(o.peer.id) - int64(r)) })
+		j, _ := slices.BinarySearchFunc(s.offers, p.id, byRouterID)
 		s.offers = slices.Insert(s.offers, j, o)
 	}
 	if !again {
 		o.live++
 	}
+	p.lsas[ref] = heard{stamp: said.Stamp, offer: o}
 	o.heard = n.now
 	// Claims, pins and holds count from anyone, so that a number is never
 	// given twice; whether a pin or hold applies is another question.
-	n.sawClaim(s, h.service.Claim)
-	n.sawClaim(s, h.service.Seen)
+	n.sawClaim(s, said.Claim)
+	n.sawClaim(s, said.Seen)
 	switch {
-	case h.service.Stamp.Newer(o.said.Stamp):
-		if !h.service.Flags.Has(advert.FlagMayStillRun) || inTheWay(h.service.State, h.service.Step) && h.service.Claim != o.said.Claim {
+	case said.Stamp.Newer(o.said.Stamp):
+		if !said.Flags.Has(advert.FlagMayStillRun) || inTheWay(said.State, said.Step) && said.Claim != o.said.Claim {
 			o.confirmed = false
 		}
-		if o.said.State != h.service.State {
+		if o.said.State != said.State {
 			o.since = n.now
 		}
-		o.said, o.scope = *h.service, ref.Scope
-	case h.service.Stamp == o.said.Stamp && h.service.LastCheck.After(o.said.LastCheck):
-		o.said.LastCheck = h.service.LastCheck
+		o.said, o.scope = *said, ref.Scope
+	case said.Stamp == o.said.Stamp && said.LastCheck.After(o.said.LastCheck):
+		o.said.LastCheck = said.LastCheck
 	default:
+		n.count(o)
 		return // an old one, come late
 	}
 	n.recountOffer(o)
@@ -254,14 +268,15 @@ func (n *Node) heed(o *offer) {
 	}
 	s := o.s
 	if o.grouped != o.said.Group || !slices.Equal(o.listed, o.said.Addresses) {
-		o.grouped, o.listed = o.said.Group, o.said.Addresses
-		n.index(s) // which looks at every offer
+		o.grouped = o.said.Group
+		n.indexOffer(o)
 	}
 	if o.said.Pin.Newer(s.pin) {
 		n.takePin(s, o.said.Pin)
 	}
 	if o.said.Hold.Newer(s.hold) {
 		s.hold = o.said.Hold
+		n.unrank(s)
 		n.save()
 	}
 	if o.said.Freeze.Newer(s.freeze) {
@@ -310,14 +325,11 @@ func (n *Node) lsaGone(e LSAGone) {
 func (n *Node) unhear(p *peer, ref LSARef, h heard) {
 	delete(p.lsas, ref)
 	if h.node != nil {
+		delete(p.nodes, ref)
 		n.hearNode(p)
 		return
 	}
-	i, ok := slices.BinarySearchFunc(p.offers, h.service.Name, func(o *offer, name string) int { return strings.Compare(o.s.name, name) })
-	if !ok {
-		return
-	}
-	o := p.offers[i]
+	o := h.offer
 	o.live--
 	n.touch(o.s)
 	n.recountOffer(o)
@@ -327,13 +339,21 @@ func (n *Node) unhear(p *peer, ref LSARef, h heard) {
 // recount looks again at which offers of a peer count, and at what it says for
 // everybody.
 func (n *Node) recount(p *peer) {
+	n.heedNode(p)
+	for i := 0; i < len(p.offers); {
+		o := p.offers[i]
+		n.recountOffer(o)
+		if n.prune(o); i < len(p.offers) && p.offers[i] == o {
+			i++
+		}
+	}
+}
+
+// heedNode takes over what a peer's announcement says for everybody.
+func (n *Node) heedNode(p *peer) {
 	if p.node != nil && p.reachable() && !p.rejoins && p.node.Freeze.Newer(n.freeze) {
 		n.setFreeze(p.node.Freeze)
 		n.note(LevelInfo, "", fmt.Sprintf("%s said by %s", frozenWord(n.freeze.On), p.name()))
-	}
-	for _, o := range slices.Clone(p.offers) {
-		n.recountOffer(o)
-		n.prune(o)
 	}
 }
 
@@ -368,20 +388,22 @@ func (n *Node) recountOffer(o *offer) {
 	if was && !o.near && (o.feared() || o.doubted(why)) && (why != BecauseLeaving || o.s.strict()) { // it left, but its last word was not stopped
 		n.lose(o, why)
 	}
-	if counts == o.counts {
+	flipped := counts != o.counts
+	o.counts = counts
+	n.count(o)
+	if !flipped {
 		return
 	}
-	o.counts = counts
 	s := o.s
 	n.touch(s)
 	if counts {
 		n.heed(o)
 		n.enqueue(s, op{prim: PrimJoin, peer: n.hostOf(o.peer.id)})
-		n.index(s)
+		n.indexOffer(o)
 		return
 	}
 	n.enqueue(s, op{prim: PrimLeave, peer: n.hostOf(o.peer.id)})
-	n.index(s)
+	n.indexOffer(o)
 	n.remark(o)
 }
 
@@ -461,17 +483,27 @@ func (n *Node) prune(o *offer) {
 		return
 	}
 	p, s := o.peer, o.s
-	p.offers = slices.DeleteFunc(p.offers, func(x *offer) bool { return x == o })
-	s.offers = slices.DeleteFunc(s.offers, func(x *offer) bool { return x == o })
+	if i, ok := slices.BinarySearchFunc(p.offers, s.name, byService); ok {
+		p.offers = slices.Delete(p.offers, i, i+1)
+	}
+	if i, ok := slices.BinarySearchFunc(s.offers, p.id, byRouterID); ok {
+		s.offers = slices.Delete(s.offers, i, i+1)
+	}
+	delete(p.of, s)
+	n.count(o)
 	n.touch(s)
-	n.index(s)
+	n.indexOffer(o)
 }
 
 // reach takes a change of reachability.
 func (n *Node) reach(p *peer, change func()) {
-	was := p.reachable()
+	was, area, as, links := p.reachable(), p.area, p.as, len(p.links)
 	change()
 	now := p.reachable()
+	if area == p.area && as == p.as && links == len(p.links) {
+		n.dropPeer(p)
+		return
+	}
 	switch {
 	case was && !now:
 		p.lost, p.rejoins = true, false

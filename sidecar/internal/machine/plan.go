@@ -192,16 +192,11 @@ const maxRefusals = 3
 // clear reports whether a claimed start may begin, and has the wait for plain
 // rivals end some time.
 func (n *Node) clear(s *service) bool {
-	in := n.obstacles(s)
-	if len(in) == 0 {
-		return true
+	clear, forAWhile := n.mayBegin(s)
+	if forAWhile && !n.timerSet(s.timer(TimerWait)) {
+		n.setTimer(s.timer(TimerWait), n.now.Add(s.cfg.Timeout[PrimStop]+n.cfg.ClaimTimeout))
 	}
-	for _, o := range in {
-		if o.plain && !s.waited && !n.timerSet(s.timer(TimerWait)) {
-			n.setTimer(s.timer(TimerWait), n.now.Add(s.cfg.Timeout[PrimStop]+n.cfg.ClaimTimeout))
-		}
-	}
-	return false
+	return clear
 }
 
 func (n *Node) addressesAre(s *service, on bool) bool {
@@ -292,11 +287,8 @@ func (n *Node) settlePin(s *service) {
 	if p.Target == n.router {
 		can = s.cfg != nil && n.unfitUnit(u).Code == BecauseNone && (n.self(u).claims() || !n.holding(u))
 	} else {
-		for r := range u.rivals {
-			if r.peer.id == p.Target {
-				can = u.disqualified(r).Code == BecauseNone
-			}
-		}
+		r := u.rival(n.byRouter[p.Target])
+		can = len(r.offers) > 0 && u.able(r)
 	}
 	switch {
 	case can:
@@ -324,11 +316,7 @@ func (n *Node) runPrimitive(s *service, p Primitive, o *op) {
 		n.cancelTimer(s.timer(TimerRecall))
 	}
 	env := PrimitiveEnv{Group: s.cfg.Group, Node: n.cfg.Host, Addresses: s.cfg.Addresses, Claim: s.claim}
-	for _, of := range s.offers {
-		if of.counts {
-			env.Peers = append(env.Peers, n.hostOf(of.peer.id))
-		}
-	}
+	env.Peers = n.peersOf(s)
 	if o != nil {
 		env.Peer = o.peer
 	}
@@ -336,6 +324,20 @@ func (n *Node) runPrimitive(s *service, p Primitive, o *op) {
 		env.Failure = s.failure.String()
 	}
 	n.do(RunPrimitive{Service: s.name, Primitive: p, Run: n.runNo, Timeout: timeout, Env: env})
+}
+
+// peersOf are the hosts of those whose offers count. The slice is never written
+// to again.
+func (n *Node) peersOf(s *service) []string {
+	if s.peers == nil && s.counting > 0 {
+		s.peers = make([]string, 0, s.counting)
+		for _, o := range s.offers {
+			if o.counts {
+				s.peers = append(s.peers, n.hostOf(o.peer.id))
+			}
+		}
+	}
+	return s.peers
 }
 
 // cancelRun ends what runs now. A join or leave is run again in its turn: the

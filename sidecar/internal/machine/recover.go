@@ -163,11 +163,6 @@ func (n *Node) majority(u unit) (ok bool, have, of int) {
 	if of == 0 {
 		return true, 0, 0
 	}
-	have = 1
-	for r := range u.rivals {
-		if slices.ContainsFunc(r.offers, func(o *offer) bool { return o.counts }) {
-			have++
-		}
-	}
+	have = 1 + u.ranked().counting
 	return 2*have > of, have, of
 }

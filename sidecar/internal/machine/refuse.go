@@ -113,8 +113,8 @@ func (p *peer) forgetLives(before uint64) {
 
 // subject is what an LSA is about: a service, or "" for the daemon.
 func (h heard) subject() string {
-	if h.service != nil {
-		return h.service.Name
+	if h.offer != nil {
+		return h.offer.s.name
 	}
 	return ""
 }

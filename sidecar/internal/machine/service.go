@@ -77,7 +77,14 @@ type service struct {
 	hold            advert.Hold
 	freeze          advert.Hold
 	passed          map[RouterID]advert.Stamp
-	indexed         []netip.Addr
+	uses            map[netip.Addr]int // by whom an address of it is told: us, and offers
+	listed          []netip.Addr       // what we have told
+
+	counting  int      // offers that count
+	criticals int      // of these, offers that say critical
+	busy      []*offer // of these, offers which have it or may, sorted by router
+	peers     []string // their hosts; nil: to be made anew
+	rank      ranking  // of a single service
 
 	grouped string      // the group it is indexed under
 	alone   [1]*service // itself: the unit of a single service
@@ -204,7 +211,11 @@ func (s *service) memory() ServiceMemory {
 		m.MayRun[r] = MayRunMark{Claim: c, FailedStop: failed}
 	}
 	if s.cfg == nil || s.strict() {
-		for _, o := range s.offers {
+		all := s.busy // all that are feared are among them
+		if s.fenceOnly() {
+			all = s.offers
+		}
+		for _, o := range all {
 			if k := o.mark(); k != (MayRunMark{}) {
 				mark(o.peer.id, k.Claim, k.FailedStop)
 			}
@@ -242,9 +253,10 @@ func (s *service) dropLost(r RouterID) bool {
 
 // memory is what is to be written to disk now.
 func (n *Node) memory() Memory {
-	m := Memory{Incarnation: max(n.inc, n.minInc), Node: n.state, Freeze: n.freeze, Slots: map[string]SlotMemory{}, Services: map[string]ServiceMemory{}}
-	for _, name := range sortedKeys(n.slots) {
-		m.Slots[name] = n.slots[name].memory()
+	m := Memory{Incarnation: max(n.inc, n.minInc), Node: n.state, Freeze: n.freeze,
+		Slots: make(map[string]SlotMemory, len(n.slots)), Services: make(map[string]ServiceMemory, len(n.services))}
+	for name, sl := range n.slots {
+		m.Slots[name] = sl.memory()
 	}
 	for _, s := range n.services {
 		if s.remembered() {

@@ -151,16 +151,12 @@ func (n *Node) waits(s *service) []string {
 	case phaseInjected:
 		w = append(w, "ospfd to show its LSA")
 	case phaseClaim:
-		for _, o := range n.obstacles(s) {
-			w = append(w, o.text)
-		}
+		w = append(w, n.obstacles(s)...)
 	case phaseDependencies:
 		for _, name := range names(n.awaitedDependencies(s)) {
 			w = append(w, name+" to start")
 		}
-		for _, o := range n.obstacles(s) {
-			w = append(w, o.text)
-		}
+		w = append(w, n.obstacles(s)...)
 	case phaseDependents, phaseFailedDependents:
 		for _, name := range names(n.dependents(s)) {
 			w = append(w, name+" to stop")
@@ -231,15 +227,11 @@ func (n *Node) viewOffers(s *service, v *ServiceView) {
 			Preference: o.said.Preference, Pinned: pinned(o.peer.id), Claim: o.said.Claim, Seen: o.said.Seen, Flags: o.said.Flags,
 			Failure: o.said.Failure, Interval: o.said.Interval, LastCheck: o.said.LastCheck, Digest: o.said.Digest, LastHeard: o.heard}
 		why := o.disqualified(has(o.said.State) > 0)
-		for r := range u.rivals {
-			if r.peer != o.peer {
-				continue
-			}
-			if why.Code == BecauseNone {
-				why = u.disqualified(r)
-			}
-			n.addOffer(v, ov, why, &order, u.candidate(r))
+		r := u.rival(o.peer)
+		if why.Code == BecauseNone {
+			why = u.disqualified(r)
 		}
+		n.addOffer(v, ov, why, &order, u.candidate(r))
 	}
 	slices.SortFunc(order, func(a, b ranked) int {
 		if a.c.better(b.c) {

@@ -13,14 +13,21 @@ import (
 type unit struct {
 	group   string     // "" for a single service
 	members []*service // sorted by name; configured here or only heard of
+	rank    *ranking
+}
+
+// group is what is known of a group.
+type group struct {
+	members []*service // sorted by name
+	rank    ranking
 }
 
 // unit is the unit a service is placed with.
 func (n *Node) unit(s *service) unit {
-	if s.grouped == "" || len(n.groups[s.grouped]) == 0 {
-		return unit{members: s.alone[:]}
+	if g := n.groups[s.grouped]; s.grouped != "" && g != nil {
+		return unit{s.grouped, g.members, &g.rank}
 	}
-	return unit{group: s.grouped, members: n.groups[s.grouped]}
+	return unit{members: s.alone[:], rank: &s.rank}
 }
 
 // regroup keeps which services belong together.
@@ -30,18 +37,24 @@ func (n *Node) regroup(s *service) {
 		return
 	}
 	n.touchGroup(s)
-	if was := s.grouped; was != "" {
-		n.groups[was] = slices.DeleteFunc(n.groups[was], func(m *service) bool { return m == s })
-		if len(n.groups[was]) == 0 {
-			delete(n.groups, was)
+	n.unrank(s)
+	if was := n.groups[s.grouped]; was != nil {
+		was.members = slices.DeleteFunc(was.members, func(m *service) bool { return m == s })
+		if len(was.members) == 0 {
+			delete(n.groups, s.grouped)
 		}
 	}
 	s.grouped = now
 	if now != "" {
-		m := append(n.groups[now], s)
-		slices.SortFunc(m, func(a, b *service) int { return strings.Compare(a.name, b.name) })
-		n.groups[now] = m
+		g := n.groups[now]
+		if g == nil {
+			g = &group{}
+			n.groups[now] = g
+		}
+		i, _ := slices.BinarySearchFunc(g.members, s.name, func(m *service, name string) int { return strings.Compare(m.name, name) })
+		g.members = slices.Insert(g.members, i, s)
 	}
+	n.unrank(s)
 	n.touchGroup(s)
 }
 
@@ -50,7 +63,7 @@ func (n *Node) touchGroup(s *service) {
 	if s.grouped == "" {
 		return
 	}
-	for _, m := range n.groups[s.grouped] {
+	for _, m := range n.groups[s.grouped].members {
 		n.touchOne(m)
 	}
 }
@@ -81,7 +94,7 @@ func (s *service) criticalSelf() bool {
 	if s.cfg != nil {
 		return s.cfg.Critical
 	}
-	return slices.ContainsFunc(s.offers, func(o *offer) bool { return o.counts && o.said.Flags.Has(advert.FlagCritical) })
+	return s.criticals > 0
 }
 
 // needs reports whether m depends on s, through others too. What is heard may
@@ -197,15 +210,21 @@ func (r rival) runs() bool {
 	return slices.ContainsFunc(r.offers, func(o *offer) bool { return o.counts && inTheWay(o.said.State, o.said.Step) })
 }
 
-// stamp is how recently the router spoke of the unit.
-func (r rival) stamp() advert.Stamp {
+// stamp is how recently a router spoke of the unit.
+func (u unit) stamp(p *peer) advert.Stamp {
 	var newest advert.Stamp
-	for _, o := range r.offers {
-		if o.said.Stamp.Newer(newest) {
+	for _, m := range u.members {
+		if o := p.of[m]; o != nil && o.said.Stamp.Newer(newest) {
 			newest = o.said.Stamp
 		}
 	}
 	return newest
+}
+
+// able reports whether nothing disqualifies the router.
+func (u unit) able(r rival) bool {
+	why, _ := u.bar(r)
+	return why == BecauseNone
 }
 
 // candidate is the router as a candidate; only if disqualified says nothing.
@@ -253,34 +272,48 @@ func (u unit) applyPin(c *candidate) {
 	}
 }
 
-// disqualified is why the router is no candidate for the unit, BecauseNone if
-// it is one.
-func (u unit) disqualified(r rival) Reason {
+// bar is what keeps the router from being a candidate for the unit, and of
+// which member; BecauseNone if nothing does.
+func (u unit) bar(r rival) (ReasonCode, *service) {
 	if u.group == "" {
-		return r.offers[0].disqualified(r.claims())
+		return r.offers[0].bar(r.claims()), u.members[0]
 	}
-	any := Reason{}
+	first, of := BecauseNone, (*service)(nil)
 	critical, able := u.hasCritical(), false
 	for _, m := range u.members {
-		var why Reason
-		if i := slices.IndexFunc(r.offers, func(o *offer) bool { return o.s == m }); i < 0 {
-			why = Reason{Code: BecauseNotOfferedThere}
-		} else {
-			why = r.offers[i].disqualified(r.claims())
+		why := BecauseNotOfferedThere
+		if i := slices.IndexFunc(r.offers, func(o *offer) bool { return o.s == m }); i >= 0 {
+			why = r.offers[i].bar(r.claims())
 		}
 		switch {
-		case why.Code == BecauseNone:
+		case why == BecauseNone:
 			able = true
 		case critical && u.critical(m):
-			return Reason{BecauseGroupLacks, m.name + ": " + why.String()}
-		case any.Code == BecauseNone:
-			any = Reason{BecauseGroupLacks, m.name + ": " + why.String()}
+			return why, m
+		case of == nil:
+			first, of = why, m
 		}
 	}
 	if !critical && !able {
-		return any
+		return first, of
 	}
-	return Reason{}
+	return BecauseNone, nil
+}
+
+// disqualified is bar for people.
+func (u unit) disqualified(r rival) Reason {
+	code, m := u.bar(r)
+	if code == BecauseNone {
+		return Reason{}
+	}
+	why := Reason{Code: code}
+	if o := r.peer.of[m]; o != nil {
+		why = o.disqualified(r.claims())
+	}
+	if u.group == "" {
+		return why
+	}
+	return Reason{BecauseGroupLacks, m.name + ": " + why.String()}
 }
 
 // unfitUnit is why this node cannot carry the unit, BecauseNone if it can.
@@ -355,7 +388,7 @@ func (n *Node) dependents(s *service) (w []*service) {
 	if s.grouped == "" {
 		return nil
 	}
-	for _, m := range n.groups[s.grouped] {
+	for _, m := range n.groups[s.grouped].members {
 		if m.cfg != nil && (m.phase.begun() || m.found != nil) && slices.Contains(m.cfg.Dependencies, s.name) {
 			w = append(w, m)
 		}

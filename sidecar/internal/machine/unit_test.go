@@ -85,7 +85,7 @@ func (c table) node() (*Node, *service) {
 		p.area, p.as = true, true
 		p.node = &advert.Node{Stamp: said.Stamp, Host: fmt.Sprintf("n%d", i+2), State: advert.Online}
 		p.last = *p.node
-		n.hearService(p, LSARef{Scope: ASScope, ID: 0}, heard{stamp: said.Stamp, service: &said}, false)
+		n.hearService(p, LSARef{Scope: ASScope, ID: 0}, &said, false)
 	}
 	n.index(s)
 	if c.change != nil {
