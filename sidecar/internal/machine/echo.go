@@ -38,6 +38,7 @@ func (n *Node) ownSeen(e LSASeen) {
 	t, s := n.topicOf(e.Ref)
 	if t != nil && bytes.Equal(e.Raw, t.raw) {
 		t.echoed, t.tries = true, 0
+		n.echoedTo = later(n.echoedTo, t.saidAt)
 		if s != nil {
 			n.cancelTimer(s.timer(TimerEcho))
 			s.refusals = 0
@@ -167,15 +168,47 @@ func (n *Node) serviceEcho(s *service) {
 	if t == nil || !t.said || t.echoed {
 		return
 	}
+	if n.behind(t) {
+		n.setTimer(s.timer(TimerEcho), n.now.Add(echoTimeout))
+		return
+	}
 	s.refusals++
 	n.note(LevelWarning, s.name, fmt.Sprintf("ospfd does not show LSA %s after %s: said again under another id", t.ref, echoTimeout))
 	n.flushLater(t.ref, n.now.Add(foreignKept))
 	t.said = false
 }
 
+// behind reports whether an echo is late because all are: ospfd, or this node,
+// has more to do than it gets done. To say everything again would only give it
+// more. The echoes come in the order in which the LSAs were given, so one of a
+// later LSA proves that this one was left out.
+func (n *Node) behind(t *topic) bool {
+	if n.echoedTo.After(t.saidAt) || n.now.Sub(t.saidAt) >= behindLong {
+		return false
+	}
+	missing := 0
+	for _, s := range n.services {
+		if s.topic != nil && s.topic.said && !s.topic.echoed {
+			missing++
+		}
+	}
+	if missing <= behindMost {
+		return false
+	}
+	if n.now.Sub(n.behindNoted) >= behindLong {
+		n.behindNoted = n.now
+		n.note(LevelWarning, "", fmt.Sprintf("ospfd is behind: %d of our LSAs are not shown yet", missing))
+	}
+	return true
+}
+
 func (n *Node) daemonEcho() {
 	for _, t := range n.daemon {
 		if t.said && !t.echoed {
+			if n.behind(t) {
+				n.setTimer(TimerKey{Kind: TimerEcho}, n.now.Add(echoTimeout))
+				continue
+			}
 			n.note(LevelWarning, "", fmt.Sprintf("ospfd does not show LSA %s after %s: said again under another id", t.ref, n.now.Sub(t.saidAt).Round(time.Millisecond)))
 			n.flushLater(t.ref, n.now.Add(foreignKept))
 			t.said = false

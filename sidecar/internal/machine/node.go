@@ -18,25 +18,27 @@ type Node struct {
 	now        time.Time // of the current Step
 	out        []Action
 
-	router     RouterID
-	inc        uint64         // this life's incarnation
-	minInc     uint64         // remembered: the incarnation must exceed it
-	firstLife  bool           // there was no memory
-	haunted    bool           // LSAs of an earlier life were seen
-	ghosts     map[LSARef]int // how often each of them was, in this session
-	gen        uint32         // the highest generation given out in it
-	state      advert.NodeState
-	freeze     advert.Hold // of the cluster
-	drains     []uint64    // commands that wait until nothing runs here
-	leaving    bool
-	exited     bool
-	exceeded   []time.Time // when a self LSA with a higher incarnation was seen
-	exceedDue  uint64      // an incarnation to exceed, once per step
-	duplicate  bool
-	ospf       ospfState
-	zebra      zebraState
-	holdUntil  time.Time // startup_hold
-	holdingSet bool
+	router      RouterID
+	inc         uint64         // this life's incarnation
+	minInc      uint64         // remembered: the incarnation must exceed it
+	firstLife   bool           // there was no memory
+	haunted     bool           // LSAs of an earlier life were seen
+	ghosts      map[LSARef]int // how often each of them was, in this session
+	gen         uint32         // the highest generation given out in it
+	echoedTo    time.Time      // what was said until then ospfd has shown, or never will
+	behindNoted time.Time
+	state       advert.NodeState
+	freeze      advert.Hold // of the cluster
+	drains      []uint64    // commands that wait until nothing runs here
+	leaving     bool
+	exited      bool
+	exceeded    []time.Time // when a self LSA with a higher incarnation was seen
+	exceedDue   uint64      // an incarnation to exceed, once per step
+	duplicate   bool
+	ospf        ospfState
+	zebra       zebraState
+	holdUntil   time.Time // startup_hold
+	holdingSet  bool
 
 	services []*service // sorted by name: local ones and heard ones
 	byName   map[string]*service
