@@ -59,6 +59,8 @@ type daemon struct {
 	writer  *state.Writer
 	shell   net.Listener
 	reloads chan reload
+	// prepare has ospfd announce what the services in force need announced.
+	prepare func(context.Context) error
 	// leftover are addresses that bear our mark from an earlier life; final
 	// before the ports run.
 	leftover []netip.Addr
@@ -174,6 +176,7 @@ func (d *daemon) open(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	d.prepare = d.address.Prepare
 	d.prims = primitive.New(primitive.Config{Emit: emit, Dirs: d.primitiveSetting, RunDir: c.Daemon.RunDir, StateDir: c.Daemon.StateDir, Log: d.log,
 		MaxChecks: func() int { return d.config.Load().Daemon.MaxChecks }})
 	d.zebra = zebra.New(zebra.Config{Path: c.Daemon.FRR.Zserv, Instance: c.Daemon.FRR.Table, Version: f.release, Local: d.isLocal, Addresses: d.announceable,

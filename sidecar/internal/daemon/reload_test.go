@@ -118,6 +118,35 @@ func TestReloadTakesOverWhatChanged(t *testing.T) {
 	}
 }
 
+// Without it the first service that a running srrd is given is never announced.
+func TestAReloadPreparesOspfdForTheNewServicesBeforeTheMachineHearsOfThem(t *testing.T) {
+	f := newFiles(t)
+	d, log := configured(t, f, nil)
+	var heard []int
+	d.prepare = func(ctx context.Context) error {
+		snap, err := d.board.Read(ctx)
+		if err != nil {
+			return err
+		}
+		heard = append(heard, len(d.addressServices()), len(snap.Machine.Services))
+		return errors.New("no ospfd")
+	}
+	if _, err := d.Reload(t.Context()); err != nil || heard != nil {
+		t.Errorf("nothing changed: prepared with %v, %v", heard, err)
+	}
+	f.service("dns", "addresses: 10.250.0.2\n")
+	if _, err := d.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The daemon here has no Configured of its start.
+	if len(heard) != 2 || heard[0] != 2 || heard[1] != 0 {
+		t.Errorf("prepared for %v (services in force, services of the machine), want 2 and 0", heard)
+	}
+	if !strings.Contains(log.String(), "no ospfd") {
+		t.Errorf("nothing is said of what failed: %s", log)
+	}
+}
+
 func mustRead(t *testing.T, f files, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(f.dir, name))

@@ -100,6 +100,7 @@ func (d *daemon) reload(ctx context.Context) (string, error) {
 	}
 	before := d.keys()
 	d.adopt(c)
+	d.prepareAgain(ctx)
 	d.owner.emit(machine.Configured{Config: c.Machine})
 	if !before.Equal(d.keys()) {
 		d.ospf.Rekey()
@@ -108,6 +109,20 @@ func (d *daemon) reload(ctx context.Context) (string, error) {
 		lines = append(lines, p.Error())
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// prepareAgain sets what ospfd must be told for the services of a new
+// configuration: the first service of way local needs `redistribute table N`, and
+// a session with ospfd that stands already was prepared without it.
+func (d *daemon) prepareAgain(ctx context.Context) {
+	if d.prepare == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := d.prepare(ctx); err != nil { // without ospfd: the next session begins with it
+		d.log.Warn("what the new configuration needs of ospfd was not all set", "err", err)
+	}
 }
 
 // Plan tells what a Reload would change.
