@@ -19,13 +19,20 @@ import (
 
 // ProbeConfig says what to probe. Target is required.
 type ProbeConfig struct {
-	Target   netip.AddrPort
+	Target netip.AddrPort
+	// More targets take turns with Target: of K in all, each gets every Kth
+	// datagram. See Prober.Reports.
+	More     []netip.AddrPort
 	Interval time.Duration // between datagrams; default 1 ms, at least 100 µs
 	Grace    time.Duration // an answer after this is a loss; default 1 s
 	// TCPEvery opens a connection to Target that often and asks GET /; 0: never.
 	TCPEvery time.Duration
 	// TCPTarget differs from Target where the service is not an answerer.
 	TCPTarget netip.AddrPort
+}
+
+func (c *ProbeConfig) targets() []netip.AddrPort {
+	return append([]netip.AddrPort{c.Target}, c.More...)
 }
 
 // Prober is a probe that runs. Its datagrams leave on an absolute schedule from
@@ -109,8 +116,10 @@ func newProber(cfg ProbeConfig) (*Prober, error) {
 	or(&cfg.Interval, time.Millisecond)
 	or(&cfg.Grace, time.Second)
 	or(&cfg.TCPTarget, cfg.Target)
-	if !cfg.Target.IsValid() || !cfg.Target.Addr().Is4() || cfg.Target.Port() == 0 {
-		return nil, fmt.Errorf("target %s: want an IPv4 address and a port", cfg.Target)
+	for _, t := range cfg.targets() {
+		if !t.IsValid() || !t.Addr().Is4() || t.Port() == 0 {
+			return nil, fmt.Errorf("target %s: want an IPv4 address and a port", t)
+		}
 	}
 	if cfg.Interval < 100*time.Microsecond {
 		return nil, fmt.Errorf("interval %s: want at least 100µs", cfg.Interval)
@@ -165,7 +174,10 @@ func urgent() {
 
 func (p *Prober) send(ctx context.Context) {
 	urgent()
-	to := &unix.SockaddrInet4{Port: int(p.cfg.Target.Port()), Addr: p.cfg.Target.Addr().As4()}
+	var to []*unix.SockaddrInet4
+	for _, t := range p.cfg.targets() {
+		to = append(to, &unix.SockaddrInet4{Port: int(t.Port()), Addr: t.Addr().As4()})
+	}
 	buf := make([]byte, 0, probeSize)
 	for next := p.base; ctx.Err() == nil; next += int64(p.cfg.Interval) {
 		if behind := monotonic() - next; behind > int64(p.cfg.Interval) {
@@ -177,7 +189,7 @@ func (p *Prober) send(ctx context.Context) {
 		number := p.sent.add(monotonic() - p.base)
 		p.mu.Unlock()
 		// A datagram the kernel does not take (no route) is a lost one.
-		_ = unix.Sendto(p.fd, appendProbe(buf, number), 0, to)
+		_ = unix.Sendto(p.fd, appendProbe(buf, number), 0, to[number%uint64(len(to))])
 	}
 }
 
@@ -321,7 +333,21 @@ func (p *Prober) Report() *Report {
 	if p.report != nil {
 		return p.report
 	}
-	return p.account(p.now())
+	return p.account(p.now(), 0, 1)
+}
+
+// Reports accounts for each target by itself, Target first, then those of More,
+// in their order. It is to be called after Stop.
+func (p *Prober) Reports() []*Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	targets := p.cfg.targets()
+	out := make([]*Report, len(targets))
+	for i, t := range targets {
+		out[i] = p.account(p.now()+p.cfg.Grace, uint64(i), uint64(len(targets)))
+		out[i].Target, out[i].Interval = t.String(), p.cfg.Interval*time.Duration(len(targets))
+	}
+	return out
 }
 
 // Stop ends the probe, waits for outstanding answers within the grace, and
@@ -338,21 +364,22 @@ func (p *Prober) Stop() *Report {
 	unix.Close(p.fd)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.report = p.account(p.now() + p.cfg.Grace)
+	p.report = p.account(p.now()+p.cfg.Grace, 0, 1)
 	return p.report
 }
 
-// account is called with mu held.
-func (p *Prober) account(now time.Duration) *Report {
+// account is called with mu held. It looks at every nth datagram from the given
+// one on.
+func (p *Prober) account(now time.Duration, from, every uint64) *Report {
 	r := &Report{Target: p.cfg.Target.String(), Began: p.began, Interval: p.cfg.Interval, Late: p.late}
 	var samples []Sample
-	for i := range p.sent.n {
+	for i := from; i < p.sent.n; i += every {
 		s := p.sent.at(i)
 		at := time.Duration(s.at)
 		if s.by == 0 && now-at <= p.cfg.Grace {
 			break // undecided, and so is what depends on it
 		}
-		if i > 0 {
+		if len(samples) > 0 {
 			r.MaxGap = max(r.MaxGap, at-samples[i-1].Sent)
 		}
 		samples = append(samples, Sample{at, p.names[s.by]})
@@ -364,7 +391,7 @@ func (p *Prober) account(now time.Duration) *Report {
 	r.Total = Account(samples, nil, end)[0]
 	r.Total.Name = "total"
 	r.Phases = Account(samples, p.marks, end)
-	if p.cfg.TCPEvery > 0 {
+	if p.cfg.TCPEvery > 0 && from == 0 {
 		r.TCP = p.accountTCP()
 	}
 	return r

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -121,13 +122,23 @@ func (e *env) answer() *cobra.Command {
 			}
 			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGTERM)
 			defer cancel()
-			return lab.Answer(ctx, name, addr, func() { fmt.Fprintln(cmd.OutOrStdout(), "ready") })
+			var written error
+			err = lab.Answer(ctx, name, addr, func() {
+				if pidfile != "" {
+					if written = os.WriteFile(pidfile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); written != nil {
+						cancel()
+						return
+					}
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "ready")
+			})
+			return errors.Join(err, written)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&name, "name", "", "who answers (default: the host name)")
 	f.StringVar(&listen, "listen", "0.0.0.0:7777", "service address and port; 0.0.0.0 answers on every address")
-	f.StringVar(&pidfile, "pidfile", "", "file for the process id")
+	f.StringVar(&pidfile, "pidfile", "", "file for the process id; it is there when both are bound")
 	f.BoolVar(&background, "background", false, "return when bound")
 	f.Bool("stop", false, "end the one of --pidfile")
 	return c
