@@ -1,5 +1,6 @@
 # make demo    bring up a cluster in network namespaces, break it, measure it (root)
 # make test    everything, from gofmt to the tests with real FRR (root)
+# make bench   what each fault costs a client, N times each, against the goals (root)
 # make build   bin/srrd, bin/srrsh, bin/srrsim, bin/srrlab, bin/srrdemo
 # make install DESTDIR= PREFIX=/usr
 # make fuzz TIME=5s
@@ -13,6 +14,12 @@ DESTDIR =
 NAME ?= demo
 # KEEP=1 leaves the demo up at its end.
 KEEP ?=
+# The bench: how often each fault is done, which faults (all), with keepalived
+# beside it (PEER=keepalived), and more for srrbench (-o json, -flame, -evidence).
+N ?= 30
+FAULTS ?=
+PEER ?=
+BENCH_ARGS ?=
 # How long each fuzz test runs.
 TIME ?= 5s
 # How many events the machines of the simulated clusters take, and from which
@@ -25,7 +32,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
 LDFLAGS  = -X main.version=$(VERSION)
 
-.PHONY: all build demo test fuzz soak install clean
+.PHONY: all build demo bench test fuzz soak install clean
 
 all: build
 
@@ -38,6 +45,11 @@ demo:
 	@deploy/install/packages demo
 	@$(MAKE) -s build
 	@bin/srrdemo -name '$(NAME)' $(if $(filter-out 0 no,$(KEEP)),-keep)
+
+bench:
+	@deploy/install/packages bench$(if $(PEER),-peer)
+	@$(MAKE) -s build
+	@bin/srrbench -n '$(N)' -faults '$(FAULTS)' -peer '$(PEER)' $(BENCH_ARGS)
 
 test:
 	@deploy/install/packages test

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -103,6 +104,18 @@ func prefer(pid int) {
 // root of its own has that from deploy/install/frr-root.
 const ownRun = `mkdir -p /run/frr && mount --bind "$1" /run/frr && shift && exec "$@"`
 
+// realtime starts a command so that it and all its threads and children run
+// before all ordinary processes; they inherit it of the thread that starts
+// them, which has to be locked. Where that is refused they are ordinary.
+func realtime(start func() error) error {
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+	if unix.SchedSetAttr(0, attr, 0) != nil {
+		return start()
+	}
+	err := start()
+	return errors.Join(err, unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0))
+}
+
 func (l *Lab) spawn(d *daemon) (proc, error) {
 	log, err := os.OpenFile(l.logPath(d.Host, d.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -117,7 +130,7 @@ func (l *Lab) spawn(d *daemon) (proc, error) {
 	cmd.Dir = l.hostDir(d.Host)
 	cmd.Env = append(os.Environ(), d.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	p, err := l.startDetached(d.Host, cmd)
+	p, err := l.startDetached(d.Host, cmd, slices.Contains(l.opts.Realtime, d.Name))
 	if err == nil {
 		prefer(p.PID)
 	}
@@ -126,10 +139,14 @@ func (l *Lab) spawn(d *daemon) (proc, error) {
 
 // startDetached starts a process in a session of its own, so that it outlives
 // us, and reaps it if it does not.
-func (l *Lab) startDetached(host string, cmd *exec.Cmd) (proc, error) {
+func (l *Lab) startDetached(host string, cmd *exec.Cmd, first bool) (proc, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := l.StartIn(host, cmd); err != nil {
-		return proc{}, err
+	start := cmd.Start
+	if first {
+		start = func() error { return realtime(cmd.Start) }
+	}
+	if err := l.Do(host, start); err != nil {
+		return proc{}, fmt.Errorf("%s on %s: %w", filepath.Base(cmd.Path), host, err)
 	}
 	p, err := identify(cmd.Process.Pid)
 	l.reapers.Go(func() { _ = cmd.Wait() }) // how it ended is in its log

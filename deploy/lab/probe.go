@@ -380,7 +380,7 @@ func (p *Prober) account(now time.Duration, from, every uint64) *Report {
 			break // undecided, and so is what depends on it
 		}
 		if len(samples) > 0 {
-			r.MaxGap = max(r.MaxGap, at-samples[i-1].Sent)
+			r.MaxGap = max(r.MaxGap, at-samples[len(samples)-1].Sent)
 		}
 		samples = append(samples, Sample{at, p.names[s.by]})
 	}

@@ -98,19 +98,20 @@ func (l *Lab) WaitConverged(ctx context.Context) error {
 	return l.wrap(l.converge(ctx))
 }
 
-func (l *Lab) converge(ctx context.Context) error {
-	return poll(ctx, func() error {
-		var missing []string
-		for _, h := range l.topo.All() {
-			if h.RunsFRR() {
-				missing = append(missing, l.missingOn(h)...)
-			}
+func (l *Lab) converge(ctx context.Context) error { return poll(ctx, l.Converged) }
+
+// Converged looks once at what WaitConverged waits for, and says what is missing.
+func (l *Lab) Converged() error {
+	var missing []string
+	for _, h := range l.topo.All() {
+		if h.RunsFRR() {
+			missing = append(missing, l.missingOn(h)...)
 		}
-		if len(missing) == 0 {
-			return nil
-		}
-		return errors.New("still missing: " + strings.Join(missing, "; "))
-	})
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return errors.New("still missing: " + strings.Join(missing, "; "))
 }
 
 // missingOn lists what keeps a host from being converged.

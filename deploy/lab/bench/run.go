@@ -1,0 +1,481 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/srrd/srrd/deploy/lab"
+	"github.com/srrd/srrd/vty"
+)
+
+const (
+	// grace is after which an answer is a loss. What a frozen node answers once
+	// it is thawed is one too.
+	grace = 100 * time.Millisecond
+	// steadyFor is how long the client has to be answered by one node before
+	// it is believed that it stays so.
+	steadyFor = 150 * time.Millisecond
+	// tcpEvery is how often the client opens a connection and asks for a page.
+	tcpEvery = 50 * time.Millisecond
+)
+
+// errNotThere is what a fault says that this srrd does not know.
+var errNotThere = errors.New("not there")
+
+// run is one run of a row.
+type run struct {
+	c      *cluster
+	row    *Row
+	holder string // who the fault is done to
+	to     string // who has the first service afterwards
+	probe  *lab.Prober
+	began  time.Time // of the fault; see now
+	noted  map[string]string
+}
+
+// Outcome is what came of a run.
+type Outcome struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// What the client lost by the fault, over all services, and the longest
+	// outage of any. Switches counts how often another node answered.
+	Lost     int           `json:"lost"`
+	Outage   time.Duration `json:"outage"`
+	Switches int           `json:"switches"`
+	// The same of the return.
+	ReturnLost   int           `json:"return_lost"`
+	ReturnOutage time.Duration `json:"return_outage"`
+	// TCP connections, of the whole run.
+	TCPOpened int `json:"tcp_opened"`
+	TCPFailed int `json:"tcp_failed"`
+	// Phases are how long after the fault each was reached; those that were not
+	// are not in it. See PhaseNames.
+	Phases map[string]time.Duration `json:"phases"`
+	// Went is how long after the fault the last old next hop of each router went.
+	Went map[string]time.Duration `json:"went"`
+	// MaxGap is the longest time between two datagrams: far above a millisecond,
+	// the machine was too busy for exact numbers.
+	MaxGap time.Duration `json:"max_gap"`
+	// Evidence is a time line of what happened, where it was wanted.
+	Evidence string `json:"evidence,omitempty"`
+	// Err is why the run did not come to its end.
+	Err string `json:"error,omitempty"`
+}
+
+// PhaseNames are the phases of a run, in their order.
+var PhaseNames = []string{"noticed", "claimed", "cleared", "started", "announced", "seen"}
+
+// once does a row once. An error is in the outcome too: what the client lost
+// until then counts.
+func (c *cluster) once(ctx context.Context, row *Row) (out Outcome, err error) {
+	r := &run{c: c, row: row, noted: map[string]string{}}
+	defer func() {
+		if err != nil {
+			out.Err = err.Error()
+		}
+	}()
+	if r.holder, err = c.settle(ctx); err != nil {
+		return out, fmt.Errorf("before the fault: %w", err)
+	}
+	out.From = r.holder
+	if row.still > 0 {
+		select {
+		case <-time.After(row.still): // what the row is about
+		case <-ctx.Done():
+			return out, ctx.Err()
+		}
+	}
+	if r.probe, err = r.startProbe(); err != nil {
+		return out, err
+	}
+	defer r.probe.Stop()
+	if err := r.steady(ctx, r.holder); err != nil {
+		return out, fmt.Errorf("before the fault: %w", err)
+	}
+	if row.before != nil {
+		if err := row.before(ctx, r); err != nil {
+			return out, err
+		}
+	}
+	routes := c.fib.snapshot()
+	r.probe.Mark("fault")
+	err = r.play(ctx, routes, &out)
+	out.To = r.to
+	if errors.Is(err, errNotThere) {
+		return out, err
+	}
+	r.probe.Stop()
+	r.account(&out)
+	if c.evidence != nil && (err != nil || c.evidence(row, out)) {
+		out.Evidence = r.evidence(ctx)
+	}
+	return out, err
+}
+
+func (r *run) startProbe() (*lab.Prober, error) {
+	to := r.c.set.addresses
+	each := r.row.each
+	if each == 0 {
+		each = time.Millisecond / time.Duration(len(to))
+	}
+	return r.c.lab.Probe(clientHost, lab.ProbeConfig{Target: to[0], More: to[1:], Interval: each, Grace: grace, TCPEvery: tcpEvery})
+}
+
+// play does the fault, waits for what comes of it, heals it, and waits again.
+func (r *run) play(ctx context.Context, routes routesAt, out *Outcome) error {
+	err := r.row.do(ctx, r)
+	r.now() // a fault that could not be done has its moment too
+	if err == nil {
+		err = r.over(ctx)
+	}
+	if errors.Is(err, errNotThere) {
+		return err
+	}
+	var more error
+	out.Went, more = r.c.fib.went(routes, r.began, r.c.set.addresses)
+	err = errors.Join(err, more)
+	if err == nil && r.row.judge != nil {
+		err = r.row.judge(ctx, r)
+	}
+	if err == nil {
+		out.Phases, err = r.phases(ctx)
+	}
+	r.probe.Mark("return")
+	if r.row.heal != nil {
+		if more := r.row.heal(ctx, r); more != nil {
+			return errors.Join(err, fmt.Errorf("healing: %w", more))
+		}
+	}
+	holder, more := r.c.settle(ctx)
+	if more != nil {
+		return errors.Join(err, fmt.Errorf("not healed: %w", more))
+	}
+	if more := r.steady(ctx, holder); more != nil {
+		return errors.Join(err, fmt.Errorf("not healed: %w", more))
+	}
+	return err
+}
+
+// over waits until the fault has had its effect.
+func (r *run) over(ctx context.Context) error {
+	left := slices.Clone(r.c.nodes)
+	if r.row.gone {
+		left = slices.DeleteFunc(left, func(n string) bool { return n == r.holder })
+	}
+	if r.row.takes == either {
+		// Who ends up with it shows when all is settled again.
+		holder, err := r.c.settle(ctx)
+		if err != nil {
+			return err
+		}
+		r.to = holder
+		return r.steady(ctx, r.to)
+	}
+	if r.row.takes == another {
+		short, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if _, err := r.probe.WaitOther(short, r.holder); err != nil {
+			return err
+		}
+	}
+	if r.c.peer {
+		holder, err := r.c.settlePeer(ctx, left)
+		if err != nil {
+			return err
+		}
+		r.to = holder
+		return r.steady(ctx, r.to)
+	}
+	holders, err := r.c.agree(ctx, left, false, func(holders map[string]string) error {
+		for name, h := range holders {
+			if took := h != r.holder; took != (r.row.takes == another) {
+				return fmt.Errorf("%s runs on %s, which had it before: %v", name, h, !took)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.to = holders[r.c.set.names[0]]
+	return r.steady(ctx, r.to)
+}
+
+// steady waits until the client has been answered by one node, without a
+// longer hole, for a while. Of several services, the node has to be the one of all.
+func (r *run) steady(ctx context.Context, by string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	since := time.Now()
+	for {
+		who, ago := r.probe.Answering()
+		if who != by || ago > 30*time.Millisecond {
+			since = time.Now()
+		}
+		if time.Since(since) >= steadyFor {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the client is not steadily answered by %s; last by %s, %s ago: %w", by, who, ago.Round(time.Millisecond), ctx.Err())
+		}
+	}
+}
+
+// phases asks the node that took over how it went. Of several services it is
+// the one that was announced last.
+func (r *run) phases(ctx context.Context) (map[string]time.Duration, error) {
+	if r.to == r.holder || r.to == "" || r.c.peer {
+		return nil, nil
+	}
+	text, err := r.c.ask(ctx, r.to, "-o json show failover 200")
+	var doc struct {
+		Failovers []struct {
+			Here                                          bool
+			Noticed, Claimed, Cleared, Started, Announced time.Time
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &doc)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the failovers of %s: %w", r.to, err)
+	}
+	out := map[string]time.Duration{}
+	var last time.Time
+	for _, f := range doc.Failovers {
+		if !f.Here || f.Claimed.Before(r.began) || f.Announced.Before(last) {
+			continue
+		}
+		last = f.Announced
+		for i, at := range []time.Time{f.Noticed, f.Claimed, f.Cleared, f.Started, f.Announced} {
+			delete(out, PhaseNames[i])
+			if !at.IsZero() {
+				out[PhaseNames[i]] = at.Sub(r.began)
+			}
+		}
+	}
+	return out, nil
+}
+
+// account takes what the client saw.
+func (r *run) account(out *Outcome) {
+	seen := time.Duration(-1)
+	for i, rep := range r.probe.Reports() {
+		out.MaxGap = max(out.MaxGap, rep.MaxGap)
+		a := accounted(rep)
+		out.Lost += a.lost
+		out.Outage = max(out.Outage, a.outage)
+		out.Switches = max(out.Switches, a.switches)
+		out.ReturnLost += a.returnLost
+		out.ReturnOutage = max(out.ReturnOutage, a.returnOutage)
+		if a.switches > 0 {
+			// When the service that was last was answered by somebody else.
+			seen = max(seen, rep.Began.Add(a.seen).Sub(r.began))
+		}
+		if i == 0 && rep.TCP != nil {
+			out.TCPOpened, out.TCPFailed = rep.TCP.Opened, rep.TCP.Failed
+		}
+	}
+	if seen >= 0 {
+		if out.Phases == nil {
+			out.Phases = map[string]time.Duration{}
+		}
+		out.Phases["seen"] = seen
+	}
+}
+
+// account is what one service lost.
+type account struct {
+	lost, switches, returnLost int
+	outage, returnOutage       time.Duration
+	seen                       time.Duration // when somebody else answered first
+}
+
+// accounted splits a report at its marks. An outage is the fault's if it began
+// before the return, also when its first datagram was under way as the fault came.
+func accounted(rep *lab.Report) account {
+	var a account
+	fault, _ := rep.Phase("fault")
+	for _, p := range rep.Phases {
+		for _, o := range p.Outages {
+			switch {
+			case o.To < fault.From: // over before it
+			case p.Name == "return":
+				a.returnLost += o.Lost
+				a.returnOutage = max(a.returnOutage, o.Duration())
+			default:
+				a.lost += o.Lost
+				a.outage = max(a.outage, o.Duration())
+			}
+		}
+		for _, s := range p.Switches {
+			if p.Name != "return" && s.At >= fault.From {
+				if a.switches == 0 {
+					a.seen = s.At
+				}
+				a.switches++
+			}
+		}
+	}
+	return a
+}
+
+// now is the moment of the fault: whoever does it calls it right before.
+func (r *run) now() {
+	if r.began.IsZero() { // later it is healing
+		r.began = time.Now()
+	}
+}
+
+// signal sends a signal to daemons of the node, all within microseconds.
+func (r *run) signal(sig syscall.Signal, names ...string) error {
+	pids := make([]int, len(names))
+	for i, name := range names {
+		pid, err := r.c.lab.PID(r.holder, name)
+		if err != nil {
+			return err
+		}
+		if pid == 0 {
+			return fmt.Errorf("%s on %s does not run", name, r.holder)
+		}
+		pids[i] = pid
+	}
+	r.now()
+	for i, pid := range pids {
+		if err := syscall.Kill(pid, sig); err != nil {
+			return fmt.Errorf("%s on %s: %w", names[i], r.holder, err)
+		}
+	}
+	return nil
+}
+
+// end has daemons of the node end by a signal. It does not wait for their end:
+// an orderly one takes its time.
+func (r *run) end(sig syscall.Signal, names ...string) error { return r.signal(sig, names...) }
+
+// start waits for the end of daemons that were told to, and starts them again.
+func (r *run) start(ctx context.Context, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, name := range names {
+		err := r.c.lab.Wait(ctx, func() error {
+			pid, err := r.c.lab.PID(r.holder, name)
+			if err == nil && pid != 0 {
+				err = fmt.Errorf("%s on %s has not ended", name, r.holder)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.c.lab.Start(ctx, r.holder, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cut(how lab.Cut) func(context.Context, *run) error {
+	return func(_ context.Context, r *run) error {
+		r.now()
+		return r.c.lab.Cut(r.holder, how)
+	}
+}
+
+func mend(_ context.Context, r *run) error { return r.c.lab.Heal(r.holder) }
+
+// move asks the node that has the services to give them to the next one.
+func move(ctx context.Context, r *run) error {
+	at := slices.Index(r.c.nodes, r.holder)
+	to := r.c.nodes[(at+1)%len(r.c.nodes)]
+	name := r.c.set.names[0] // a group moves as one
+	r.now()
+	_, err := r.c.ask(ctx, r.holder, "service "+name+" move "+to)
+	return err
+}
+
+// unmove makes all nodes equal again.
+func unmove(ctx context.Context, r *run) error {
+	_, err := r.c.ask(ctx, r.to, "service "+r.c.set.names[0]+" unmove")
+	return err
+}
+
+func killAnswerer(_ context.Context, r *run) error { return r.signal(syscall.SIGKILL, "answer") }
+
+// reviveAnswerer starts the process again, and has srrd believe in it.
+func reviveAnswerer(ctx context.Context, r *run) error {
+	if err := r.start(ctx, "answer"); err != nil {
+		return err
+	}
+	_, err := r.c.ask(ctx, r.holder, "service "+r.c.set.names[0]+" reactivate")
+	return err
+}
+
+func reexec(ctx context.Context, r *run) error {
+	r.now()
+	text, err := r.c.ask(ctx, r.holder, "daemon reexec")
+	var refused *vty.StatusError
+	if errors.As(err, &refused) && refused.Status == vty.StatusNoMatch {
+		return fmt.Errorf("srrsh daemon reexec: %w", errNotThere)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(text))
+	}
+	return nil
+}
+
+// database is what a router's ospfd has of opaque and external LSAs: a line for
+// each, without its age.
+func (r *run) database() (map[string]string, error) {
+	host := r.c.lab.Topology().Routers[0].Name
+	text, err := r.c.lab.VTY(host, "ospfd", "show ip ospf database")
+	if err != nil {
+		return nil, err
+	}
+	out, section := map[string]string{}, ""
+	for _, line := range strings.Split(text, "\n") {
+		f := strings.Fields(line)
+		switch {
+		case strings.Contains(line, "Link States"):
+			section = strings.TrimSpace(line)
+		case len(f) >= 5 && strings.Count(f[0], ".") == 3:
+			out[section+" "+f[0]+" "+f[1]] = f[3] + " " + f[4] // sequence number, checksum
+		}
+	}
+	return out, nil
+}
+
+func noteDatabase(_ context.Context, r *run) (err error) {
+	r.noted, err = r.database()
+	return err
+}
+
+// sameDatabase holds that no LSA is new or another. One that is not there any
+// more was an old generation, which is deleted after 15 s in any case.
+func sameDatabase(_ context.Context, r *run) error {
+	now, err := r.database()
+	if err != nil {
+		return err
+	}
+	var changed []string
+	for key, v := range now {
+		if r.noted[key] != v {
+			changed = append(changed, fmt.Sprintf("%s: %s, was %q", key, v, r.noted[key]))
+		}
+	}
+	if len(changed) > 0 {
+		slices.Sort(changed)
+		return fmt.Errorf("LSAs changed: %s", strings.Join(changed, "; "))
+	}
+	return nil
+}
