@@ -138,7 +138,7 @@ func (l *Lab) spawn(d *daemon) (proc, error) {
 }
 
 // startDetached starts a process in a session of its own, so that it outlives
-// us, and reaps it if it does not.
+// us, and reaps it if it does not; with first it is as realtime makes it.
 func (l *Lab) startDetached(host string, cmd *exec.Cmd, first bool) (proc, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	start := cmd.Start
