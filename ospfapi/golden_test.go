@@ -131,19 +131,30 @@ func (w wanted) accepts(m recorded) bool {
 }
 
 // check finds every wanted golden among the messages, and with -update writes
-// the goldens anew.
-func (r *recording) check(t *testing.T) {
+// the goldens anew. They are of 8.4: what another release sent only has to be like
+// them as far as it sent it.
+func (r *recording) check(t *testing.T, releases ...release) {
 	t.Helper()
+	recorded := true
+	for _, v := range releases {
+		recorded = recorded && v == release{8, 4}
+		if v.dialect() != ospfapi.FRR84 {
+			return // older ones lack half of it
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range wantedGoldens() {
 		at := slices.IndexFunc(r.messages, w.accepts)
+		if at < 0 && !recorded {
+			continue
+		}
 		if at < 0 {
 			t.Errorf("%s: a real ospfd sent no such message", w.name)
 			continue
 		}
 		b := r.messages[at].b
-		if *update {
+		if *update && recorded {
 			writeGolden(t, w.name, w.comment+"; recorded from FRR 8.4.4", b)
 			continue
 		}

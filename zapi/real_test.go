@@ -3,6 +3,7 @@ package zapi_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -23,7 +24,9 @@ import (
 	"github.com/srrd/srrd/zapi"
 )
 
-const frrDaemons = "/usr/lib/frr/"
+// frrDaemons is where zebra and ospfd are; SRRD_FRR_DIR names those of another
+// version (the first, if it lists several).
+var frrDaemons = strings.Split(cmp.Or(os.Getenv("SRRD_FRR_DIR"), "/usr/lib/frr"), ":")[0] + "/"
 
 // realFRR is a zebra and an ospfd in a network namespace without a name, which
 // ends with its last process: nothing of it can be left over.
@@ -93,6 +96,9 @@ func startFRR(t *testing.T) *realFRR {
 	f.ip("link set v1 up")
 	f.ip("link set v0 up")
 	f.ip("addr add 10.200.0.1/24 dev v0")
+	if _, err := os.Stat(frrDaemons + "mgmtd"); err == nil {
+		f.start("mgmtd") // zebra 10 wants it there first
+	}
 	f.startZebra()
 	f.start("ospfd")
 	return f
@@ -123,7 +129,10 @@ func (f *realFRR) start(daemon string) *exec.Cmd {
 	f.t.Helper()
 	path := func(name string) string { return filepath.Join(f.dir, name) }
 	cmd := exec.Command(frrDaemons+daemon, "-z", f.socket(), "--vty_socket", f.dir, "-i", path(daemon+".pid"),
-		"-f", path(daemon+".conf"), "-A", "127.0.0.1", "-P", "0", "--log", "file:"+path(daemon+".log"))
+		"-A", "127.0.0.1", "-P", "0", "--log", "file:"+path(daemon+".log"))
+	if daemon != "mgmtd" { // it takes none
+		cmd.Args = append(cmd.Args, "-f", path(daemon+".conf"))
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
 	started := make(chan struct{})

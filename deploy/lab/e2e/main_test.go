@@ -17,6 +17,11 @@ import (
 // frrDir is where Debian and the FRR packages put the daemons.
 const frrDir = "/usr/lib/frr"
 
+// daemonDirs are what SRRD_FRR_DIR lists, separated by colons: FRR's daemons in other
+// versions, for the hosts of a lab one after the other. Without it a lab runs the
+// machine's own.
+var daemonDirs = slices.DeleteFunc(strings.Split(os.Getenv("SRRD_FRR_DIR"), ":"), func(dir string) bool { return dir == "" })
+
 // programs are what is tested, built once.
 var programs lab.Binaries
 
@@ -61,9 +66,11 @@ func possible() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("these tests build network namespaces and need root")
 	}
-	for _, d := range []string{"zebra", "ospfd", "bfdd"} {
-		if _, err := os.Stat(filepath.Join(frrDir, d)); err != nil {
-			return fmt.Errorf("these tests run FRR: %w (Debian: apt install frr)", err)
+	for _, dir := range append([]string{frrDir}, daemonDirs...) {
+		for _, d := range []string{"zebra", "ospfd", "bfdd"} {
+			if _, err := os.Stat(filepath.Join(dir, d)); err != nil {
+				return fmt.Errorf("these tests run FRR: %w (Debian: apt install frr)", err)
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package address
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -23,7 +24,9 @@ import (
 	"github.com/srrd/srrd/vty"
 )
 
-const daemons = "/usr/lib/frr"
+// daemons is where FRR's are; SRRD_FRR_DIR names those of another version (the
+// first, if it lists several).
+var daemons = strings.Split(cmp.Or(os.Getenv("SRRD_FRR_DIR"), "/usr/lib/frr"), ":")[0]
 
 // suite is a real zebra and ospfd in a namespace.
 type suite struct {
@@ -57,6 +60,9 @@ func startSuite(t *testing.T, ns netns.NsHandle, ospfd string) *suite {
 	}
 	s := &suite{t: t, ns: ns, dir: dir, Router: vty.NewRouter(vty.Dialer{Dir: dir})}
 	t.Cleanup(func() { s.Router.Close() })
+	if _, err := os.Stat(filepath.Join(daemons, "mgmtd")); err == nil {
+		s.start("mgmtd") // zebra 10 wants it there first
+	}
 	s.start("zebra")
 	s.start("ospfd")
 	return s
@@ -76,11 +82,20 @@ func (s *suite) start(daemon string) {
 		s.t.Fatal(err)
 	}
 	defer netns.Set(home)
-	out, err := exec.Command(filepath.Join(daemons, daemon), "-d", "-A", "127.0.0.1", "-P", "0",
-		"-z", filepath.Join(s.dir, "zserv.api"), "--vty_socket", s.dir,
-		"-i", filepath.Join(s.dir, daemon+".pid"), "-f", filepath.Join(s.dir, daemon+".conf")).CombinedOutput()
+	cmd := exec.Command(filepath.Join(daemons, daemon), "-d", "-A", "127.0.0.1", "-P", "0",
+		"-z", filepath.Join(s.dir, "zserv.api"), "--vty_socket", s.dir, "-i", filepath.Join(s.dir, daemon+".pid"))
+	if daemon != "mgmtd" { // it takes none
+		cmd.Args = append(cmd.Args, "-f", filepath.Join(s.dir, daemon+".conf"))
+	}
+	said, err := os.Create(filepath.Join(s.dir, daemon+".out")) // no pipe: mgmtd keeps its output open
 	if err != nil {
-		s.t.Fatalf("%s: %v\n%s", daemon, err, out)
+		s.t.Fatal(err)
+	}
+	defer said.Close()
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(said.Name())
+		s.t.Fatalf("%s: %v\n%s", daemon, err, text)
 	}
 	pid := s.pid(daemon)
 	s.t.Cleanup(func() { unix.Kill(pid, unix.SIGKILL) })

@@ -129,12 +129,18 @@ func (e *examination) release() {
 	case !r.AtLeast(7, 5):
 		e.add(Finding{Severity: Refuse, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s is older than 7.5, the oldest whose OSPF-API srrd speaks.", r)})
-	case r.Major == 7:
+	case !r.AtLeast(8, 3):
 		e.add(Finding{Severity: Advice, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s tells nobody which routers are reachable: srrd computes it, and hears of a lost node somewhat later. 8.4 or newer is better.", r)})
 	case r.AtLeast(10, 8):
 		e.add(Finding{Severity: Advice, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s is newer than 10.7, the newest srrd was tried with.", r)})
+	}
+	if r.FRR() && r.AtLeast(7, 5) && !r.AtLeast(8, 4) && e.Wants.AS {
+		e.add(Finding{Severity: Advice, Subject: "scope as and the death of srrd", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("When srrd is killed, the ospfd of %s leaves its LSAs of scope as where they are, for an hour: the others take its services "+
+				"for running until srrd is back. Those of an area are withdrawn at once.", r),
+			Steps: []string{"keep srrd under systemd, which starts it again at once", "or, where all nodes are in one area: scope: {area: A.B.C.D} in srrd's configuration"}})
 	}
 }
 
@@ -259,6 +265,9 @@ func (e *examination) neighbors() {
 	active := e.active()
 	switch {
 	case full:
+	case len(active) == 0 && len(e.Neighbors) == 0 && e.unnamed():
+		e.add(Finding{Severity: Advice, Subject: "no neighbour", Daemon: vty.OSPF,
+			Text: "No router answers. Until one is Full srrd waits, and after alone_after takes itself for alone."})
 	case len(active) == 0:
 		e.add(Finding{Severity: Advice, Subject: "no OSPF interface", Daemon: vty.OSPF,
 			Text: "OSPF runs on no interface where a neighbour could be (passive ones and lo do not count): srrd is alone here."})
@@ -272,6 +281,11 @@ func (e *examination) neighbors() {
 		e.add(Finding{Severity: Advice, Subject: "no full neighbour", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("No neighbour is Full: %s. Stuck in ExStart is a different MTU, in Init one that does not hear this node.", standings(e.Neighbors))})
 	}
+}
+
+// unnamed: ospfd has interfaces that nobody may ask it for (vty.Safe).
+func (e *examination) unnamed() bool {
+	return len(e.Interfaces) == 0 && slices.ContainsFunc(e.State.Areas, func(a vty.OSPFArea) bool { return a.ActiveInterfaces > 0 })
 }
 
 func standings(all []vty.Neighbor) string {

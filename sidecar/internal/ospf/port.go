@@ -63,6 +63,7 @@ type Port struct {
 	done    chan struct{} // closed when the loop has ended
 	resync  chan struct{} // the session is to sync again
 	verify  chan struct{} // the session is to check ospfd again
+	anew    chan struct{} // ... to register our opaque types again
 	own     chan struct{} // the session is to ask for our own external LSAs
 	client  atomic.Pointer[ospfapi.Client]
 	router  atomic.Uint32            // of the client's ospfd: set before it
@@ -85,7 +86,7 @@ func New(cfg Config) *Port {
 	if cfg.Interfaces == nil {
 		cfg.Interfaces = kernelInterfaces
 	}
-	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1),
+	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1), anew: make(chan struct{}, 1),
 		calls: newQueue[pending](), notices: newQueue[machine.Announce]()}
 	p.links.Store(&links{})
 	p.db = &mirror{db: lsdb.New(lsdb.Limits{}), emit: cfg.Emit, log: cfg.Log, linkName: p.linkName, keys: cfg.Keys}
@@ -364,8 +365,19 @@ func (p *Port) answered(ctx context.Context, w pending, err error) {
 			p.cfg.Log.Warn("ospfd does not delete an LSA", "lsa", w.ref, "err", err)
 		}
 	case err != nil:
+		if unregistered(w.ref.Scope, err) {
+			signal(p.anew)
+		}
 		p.cfg.Emit(machine.OriginateDone{Ref: w.ref, Result: resultOf(err), Text: err.Error()})
 	}
+}
+
+// unregistered tells a refusal that says our opaque types are registered no more.
+// From FRR 10 on ospfd lets a second client register them too, and when that one
+// leaves, forgets them for both; it answers with what sounds like a missing
+// interface, also for an LSA that needs none (ospf_opaque.c, "Re-register").
+func unregistered(s machine.Scope, err error) bool {
+	return errors.Is(err, ospfapi.OpaqueTypeNotRegistered) || errors.Is(err, ospfapi.NoSuchInterface) && s.Kind != machine.ScopeLink
 }
 
 // resultOf tells what may pass from what will not (DESIGN section 2).

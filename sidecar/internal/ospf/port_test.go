@@ -583,3 +583,35 @@ func BenchmarkSyncOf5000LSAs(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
+	var mu sync.Mutex
+	registered := 0
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{OnRequest: func(_ ospfapi.Header, r ospfapi.Request) (ospfapi.ErrCode, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch r.(type) {
+		case ospfapi.Register:
+			registered++
+			return ospfapi.OK, registered > 3 // ospfd takes a type twice, from FRR 10 on
+		case ospfapi.Originate:
+			return ospfapi.NoSuchInterface, registered < 6 // and forgets it with whoever leaves first
+		}
+		return ospfapi.OK, false
+	}})
+	h := run(t, srv, nil)
+	h.expect("Synced{}")
+	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
+	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
+	h.await("a refusal that passes", func(ev machine.Event) bool {
+		d, is := ev.(machine.OriginateDone)
+		return is && d.Result == machine.OriginateRetry
+	})
+	srv.Await(t, "the three types again", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return registered == 6
+	})
+	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)}) // as the machine does a second later
+	h.await("the echo", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })
+}

@@ -124,10 +124,8 @@ func (p *Port) open(ctx context.Context, end context.CancelCauseFunc, c *ospfapi
 			return err
 		}
 	}
-	for _, t := range []ospfapi.LSType{ospfapi.OpaqueLink, ospfapi.OpaqueArea, ospfapi.OpaqueAS} {
-		if err := register(ctx, c, t); err != nil {
-			return err
-		}
+	if err := registerAll(ctx, c); err != nil {
+		return err
 	}
 	p.tell(func() {
 		p.refreshLinks(true)
@@ -144,6 +142,12 @@ func (p *Port) open(ctx context.Context, end context.CancelCauseFunc, c *ospfapi
 			return nil
 		case <-p.verify: // a neighbour is Full
 			if err := p.usable(ctx); err != nil {
+				return err
+			}
+			continue
+		case <-p.anew: // another client took our types along
+			p.cfg.Log.Warn("ospfd has forgotten our opaque types: registering them again; does another client of its OSPF-API use type 222?")
+			if err := registerAll(ctx, c); err != nil {
 				return err
 			}
 			continue
@@ -181,6 +185,16 @@ func (p *Port) sync(ctx context.Context, c *ospfapi.Client) error {
 			return err
 		}
 	}
+}
+
+// registerAll registers what we may originate.
+func registerAll(ctx context.Context, c *ospfapi.Client) error {
+	for _, t := range []ospfapi.LSType{ospfapi.OpaqueLink, ospfapi.OpaqueArea, ospfapi.OpaqueAS} {
+		if err := register(ctx, c, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // register asks for the opaque type, and again while ospfd has not noticed
