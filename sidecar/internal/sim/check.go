@@ -28,42 +28,79 @@ func (s *Sim) violate(format string, a ...any) {
 	s.Log("!!! %s", v)
 }
 
-// examine looks at the whole cluster after an event.
-func (s *Sim) examine() {
+// notYet is when something happened that has not.
+const notYet = time.Duration(-1 << 62)
+
+// never is that, n times.
+func never(n int) []time.Duration {
+	all := make([]time.Duration, n)
+	for i := range all {
+		all[i] = notYet
+	}
+	return all
+}
+
+// witness notes who hears whom, and who has neighbours. It is called before
+// any of that changes, so that when it was last so is known without looking
+// after every event.
+func (s *Sim) witness() {
 	if s.opt.Unchecked {
 		return
 	}
-	if s.parts == nil {
-		for _, h := range s.hosts {
-			s.parts = append(s.parts, s.within(h.id, s.linked))
-		}
-	}
-	for _, h := range s.hosts {
-		if h.ospf.up && s.full(h) > 0 {
-			h.met = s.now
-		}
-		within := s.parts[h.id]
-		for j, other := range s.hosts {
-			if within[j] && h.ospf.up && h.ospf.session != 0 && h.ospf.reach[j] && s.now.After(h.hung) && other.srrd != nil {
-				for k, at := range other.spoke {
-					if !at.IsZero() && s.now.Sub(at) > knownAfter {
-						h.heard[j][k] = s.now
-					}
-				}
-			}
-		}
-		for a, on := range h.zebra {
-			if u := h.units[h.owner[a]]; on && (u == nil || !u.running) {
-				s.violate("%s announces %s and does not run it", h.name, a)
-				delete(h.zebra, a)
+	for _, h := range s.hosts[:s.nodes] {
+		h.met = s.lastMet(h)
+		for j, other := range s.hosts[:s.nodes] {
+			for k := range s.strict {
+				h.heard[j][k] = s.lastHeard(h, other, k)
 			}
 		}
 	}
 }
 
+// lastMet is when the host's ospfd last had a neighbour.
+func (s *Sim) lastMet(h *host) time.Duration {
+	if h.ospf.up && s.full(h) > 0 {
+		return s.t
+	}
+	return h.met
+}
+
+// lastHeard is when h last heard what other says of Sim.strict[k]: the two were
+// connected, h knew of it and took events, and other had said it.
+func (s *Sim) lastHeard(h, other *host, k int) time.Duration {
+	if at := other.spoke[k]; at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung &&
+		h.ospf.up && h.ospf.session != 0 && h.ospf.reach[other.id] && s.linked(h, other) {
+		return s.t
+	}
+	return h.heard[other.id][k]
+}
+
+// suspect has a host examined after the event.
+func (s *Sim) suspect(h *host) {
+	if !slices.Contains(s.suspects, h) {
+		s.suspects = append(s.suspects, h)
+	}
+}
+
+// examine looks, after an event, at the hosts it may have changed.
+func (s *Sim) examine() {
+	for _, h := range s.suspects {
+		for _, a := range sortedAddrs(h.zebra) {
+			if u := h.units[h.owner[a]]; u == nil || !u.running {
+				s.violate("%s announces %s and does not run it", h.name, a)
+				delete(h.zebra, a)
+			}
+		}
+	}
+	s.suspects = s.suspects[:0]
+}
+
 // checkStart: one claim starts once, and a strict service only where it runs
 // nowhere else, or its holder was lost for lost_hold.
 func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
+	if s.opt.Unchecked {
+		return
+	}
 	claim := startKey{a.Service, a.Env.Claim}
 	if m, twice := s.starts[claim]; twice && !h.forgot && (m.host != h.id || m.life != h.life || !m.recalled) {
 		s.violate("%s starts %s under claim %s, which was used before", h.name, a.Service, a.Env.Claim)
@@ -95,18 +132,18 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 		hold = machine.LostHold(s.opt.Dead, c)
 	}
 	k := slices.Index(s.strict, a.Service)
-	for j, other := range s.hosts {
+	for j, other := range s.hosts[:s.nodes] {
 		u := other.units[a.Service]
-		if k >= 0 && j != h.id && u != nil && u.running && !u.adrift && other.srrd != nil && s.now.After(other.hung.Add(hold)) && s.now.Sub(other.met) > hold {
-			s.violate("%s starts the strict service %s, and %s, cut off for %s, has not stopped it", h.name, a.Service, other.name, s.now.Sub(other.met))
-		}
-		if k < 0 || j == h.id || u == nil || !u.running || s.now.Sub(h.heard[j][k]) >= hold {
+		if k < 0 || j == h.id || u == nil || !u.running {
 			continue
+		}
+		if met := s.lastMet(other); !u.adrift && other.srrd != nil && s.t > other.hung+hold && s.t-met > hold {
+			s.violate("%s starts the strict service %s, and %s, cut off for %s, has not stopped it", h.name, a.Service, other.name, s.t-met)
 		}
 		// One that began only after the two were parted could not be known
 		// (DESIGN section 5: without fence or members).
-		if h.heard[j][k].Equal(s.now) || h.heard[j][k].After(u.since.Add(knownAfter)) {
-			s.violate("%s starts the strict service %s while %s runs it, heard %s ago", h.name, a.Service, other.name, s.now.Sub(h.heard[j][k]))
+		if heard := s.lastHeard(h, other, k); s.t-heard < hold && (heard == s.t || heard > u.since+knownAfter) {
+			s.violate("%s starts the strict service %s while %s runs it, heard %s ago", h.name, a.Service, other.name, s.t-heard)
 		}
 	}
 }
@@ -161,28 +198,30 @@ const idRest = 3700 * time.Second
 
 // checkID: an id is not given to other words within idRest, but to the same
 // ones with a newer check stamp.
-func (s *Sim) checkID(h *host, a machine.Originate) {
-	b, err := advert.Decode(a.Body)
+func (s *Sim) checkID(h *host, ref machine.LSARef, b advert.Body, err error) {
+	if s.opt.Unchecked {
+		return
+	}
 	if err != nil {
 		s.violate("%s floods what cannot be read: %v", h.name, err)
 		return
 	}
-	if u, used := h.used[a.Ref]; used && !h.forgot && !h.behind && u.stamp != b.Stamp() && s.now.Sub(u.at) < idRest && s.restless(h, a.Ref) {
-		s.violate("%s uses the id %s again after %s", h.name, a.Ref, s.now.Sub(u.at))
+	if u, used := h.used[ref]; used && !h.forgot && !h.behind && u.stamp != b.Stamp() && s.t-u.at < idRest && s.restless(h, ref) {
+		s.violate("%s uses the id %s again after %s", h.name, ref, (s.t - u.at))
 	}
 	if b.Service != nil {
-		if k := slices.Index(s.strict, b.Service.Name); k >= 0 && h.spoke[k].IsZero() {
-			h.spoke[k] = s.now
+		if k := slices.Index(s.strict, b.Service.Name); k >= 0 && h.spoke[k] == notYet {
+			h.spoke[k] = s.t
 		}
 	}
-	h.used[a.Ref] = use{s.now, b.Stamp()}
+	h.used[ref] = use{s.t, b.Stamp()}
 }
 
 // restless reports whether another G of the same slot was free.
 func (s *Sim) restless(h *host, ref machine.LSARef) bool {
 	busy := 0
 	for r, u := range h.used {
-		if r.Slot() == ref.Slot() && r.Scope == ref.Scope && s.now.Sub(u.at) < idRest {
+		if r.Slot() == ref.Slot() && r.Scope == ref.Scope && s.t-u.at < idRest {
 			busy++
 		}
 	}
@@ -223,8 +262,10 @@ func (s *Sim) Settled() []string {
 		if done[i] {
 			continue
 		}
-		part := s.within(i, s.linked)
-		part[i] = true
+		part := make([]bool, len(s.hosts))
+		for j, other := range s.hosts {
+			part[j] = j == i || s.linked(s.hosts[i], other)
+		}
 		for j := range part {
 			done[j] = done[j] || part[j]
 		}
@@ -303,4 +344,4 @@ func blocked(part []bool, name string, views []map[string]machine.ServiceView) b
 }
 
 // Quiet is how long ago a service was last started or stopped.
-func (s *Sim) Quiet() time.Duration { return s.now.Sub(s.lastIO) }
+func (s *Sim) Quiet() time.Duration { return s.t - s.lastIO }

@@ -48,7 +48,7 @@ func mixed(i int) machine.Config {
 }
 
 func cluster(seed uint64, n int, trace bool, routers bool) *sim.Sim {
-	o := sim.Options{Seed: seed, Trace: trace, Routers: routers}
+	o := sim.Options{Seed: seed, Trace: trace, Routers: routers, Most: tooMuch}
 	for i := range n {
 		o.Nodes = append(o.Nodes, mixed(i))
 	}

@@ -22,7 +22,7 @@ func webGroup(int) machine.Config {
 }
 
 func groupCluster(seed uint64) *sim.Sim {
-	o := sim.Options{Seed: seed, Trace: true, Routers: true, Dead: 4 * time.Second}
+	o := sim.Options{Seed: seed, Trace: true, Routers: true, Dead: 4 * time.Second, Most: tooMuch}
 	for i := range 3 {
 		o.Nodes = append(o.Nodes, webGroup(i))
 	}

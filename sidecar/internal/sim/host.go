@@ -17,18 +17,22 @@ type host struct {
 	name     string
 	router   machine.RouterID
 	cfg      machine.Config
+	edges    []*edge
 	on       bool
 	power    int // how often it was switched on
 	isolated bool
+	frozen   bool // all of it stands still, the kernel apart
 	ospf     ospfd
+	spfDue   bool
+	noZebra  bool           // zebra is dead
 	skew     time.Duration  // of its clock
-	hung     time.Time      // srrd takes no event before
-	met      time.Time      // when its ospfd last had a neighbour
+	hung     time.Duration  // srrd takes no event before
+	met      time.Duration  // when its ospfd last had a neighbour, see witness
 	told     machine.Config // the configuration srrd took last
 
 	srrd    *machine.Node
 	life    int
-	spoke   []time.Time // since when srrd has spoken of Sim.strict[k] in this session; zero: not yet
+	spoke   []time.Duration // since when srrd has spoken of Sim.strict[k] in this session, or notYet
 	exiting bool
 	memory  machine.Memory
 	forgot  bool // its memory was lost once
@@ -40,11 +44,11 @@ type host struct {
 	watched map[string]bool // services whose end srrd is told
 
 	kernel  map[netip.Addr]bool
-	zebra   map[netip.Addr]bool
+	zebra   map[netip.Addr]bool   // routes the port to zebra keeps there
 	owner   map[netip.Addr]string // the service an address was announced for last
 	units   map[string]*unit
 	scripts map[scriptKey][]Behaviour
-	heard   [][]time.Time // when node j was last connected, its srrd alive and its word on Sim.strict[k] said
+	heard   [][]time.Duration // when node j was last heard of Sim.strict[k], see witness
 	asked   uint64
 	waiting map[uint64]bool // commands srrd has taken and not answered
 }
@@ -55,10 +59,10 @@ type unit struct {
 	ready   bool // start said done
 	broken  bool // checks fail
 	run     uint64
-	since   time.Time // start began
-	needs   []string  // what it was started after
-	adrift  bool      // nobody stops it any more: srrd was killed, or stop failed
-	noted   bool      // why it stops was said since it started
+	since   time.Duration // start began
+	needs   []string      // what it was started after
+	adrift  bool          // nobody stops it any more: srrd was killed, or stop failed
+	noted   bool          // why it stops was said since it started
 }
 
 // Behaviour scripts one run of a primitive.
@@ -137,17 +141,25 @@ func (s *Sim) PowerOff(i int) {
 	if !h.on {
 		return
 	}
+	s.witness()
 	s.Log("--- %s loses its power", h.name)
-	h.on = false
+	h.on, h.frozen, h.hung, h.noZebra = false, false, 0, false
 	h.srrd = nil
-	clear(h.spoke)
+	h.mute()
 	h.life++
 	h.ospf = ospfd{life: h.ospf.life}
 	h.units = map[string]*unit{}
 	clear(h.kernel)
 	clear(h.zebra)
 	h.marks = map[string]machine.Mark{}
-	s.topology()
+	s.topology(h)
+}
+
+// mute notes that srrd has said nothing yet in its session.
+func (h *host) mute() {
+	for k := range h.spoke {
+		h.spoke[k] = notYet
+	}
 }
 
 // Forget loses the memory of node i, whose srrd must be down.
@@ -169,25 +181,23 @@ func (s *Sim) CrashSrrd(i int) {
 
 // endSrrd is what ospfd and zebra do when their client is gone.
 func (s *Sim) endSrrd(h *host) {
+	s.witness()
 	h.srrd = nil
-	clear(h.spoke)
+	h.mute()
 	h.life++
 	for _, u := range h.units {
 		u.adrift = u.running
 	}
 	if h.ospf.up {
 		h.ospf.session = 0
-		for _, l := range h.ospf.sortedDB() {
-			if h.ospf.given[l.lsaKey] {
-				s.flush(h, l.lsaKey)
-			}
+		for _, id := range h.ospf.sortedGiven() {
+			s.flush(h, id)
 		}
 		clear(h.ospf.given)
 	}
 	for _, a := range sortedAddrs(h.zebra) {
 		delete(h.zebra, a)
-		k := lsaKey{origin: h.id, addr: a}
-		s.After(2*time.Millisecond, func() { s.flush(h, k) })
+		s.After(zebraDelay, func() { s.redistribute(h, a) })
 	}
 }
 
@@ -209,7 +219,11 @@ func (s *Sim) StartSrrd(i int) {
 	}
 	h.srrd = machine.New(h.memory, marks)
 	s.post(h, 0, machine.Configured{Config: h.cfg})
-	s.post(h, time.Millisecond, machine.ZebraUp{})
+	if h.noZebra {
+		s.post(h, time.Millisecond, machine.ZebraDown{Why: "connection refused"})
+	} else {
+		s.post(h, time.Millisecond, machine.ZebraUp{})
+	}
 	if !h.ospf.up {
 		s.post(h, time.Millisecond, machine.OSPFDown{Why: "connection refused"})
 	}
@@ -224,18 +238,18 @@ func (s *Sim) register(h *host, d time.Duration) {
 		if h.srrd == nil || h.life != life || !o.up || o.life != olife || o.session != 0 {
 			return
 		}
+		s.witness()
 		s.seq++
 		o.session = int(s.seq)
 		s.post(h, 0, machine.OSPFUp{Router: h.router, DeadInterval: s.opt.Dead})
-		for _, l := range o.sortedDB() {
-			if !l.gone {
-				s.tell(h, l, 0)
+		for id := range o.db {
+			if l := s.get(o, id); l.lsa != nil && !l.gone {
+				s.post(h, 0, l.ev)
 			}
 		}
-		o.reach = s.within(h.id, func(a, b int) bool { return s.adjacent[a][b] })
-		for j, r := range o.reach {
-			if r && j != h.id {
-				s.post(h, 0, machine.Reach{Router: s.hosts[j].router, Area: true, AS: true})
+		for j, other := range s.hosts[:s.nodes] {
+			if o.reach[j] = s.reaches(h, other); o.reach[j] && j != h.id {
+				s.post(h, 0, machine.Reach{Router: other.router, Area: true, AS: true})
 			}
 		}
 		o.full = s.full(h)
@@ -275,25 +289,29 @@ func (s *Sim) Up(i int) bool { return s.hosts[i].srrd != nil }
 
 // post has srrd take an event d from now, if it and its session live so long.
 func (s *Sim) post(h *host, d time.Duration, ev machine.Event) {
-	life, session := h.life, h.ospf.session
-	ospf := ofSession(ev)
-	var take func()
-	take = func() {
-		switch {
-		case h.srrd == nil || h.life != life || ospf && h.ospf.session != session:
-		case s.now.Before(h.hung):
-			s.at(h.hung, take)
-		default:
-			s.step(h, ev)
-		}
+	t := task{h: h, ev: ev, life: h.life, session: -1}
+	if ofSession(ev) {
+		t.session = h.ospf.session
 	}
-	s.After(d, take)
+	s.push(s.t+d, t)
+}
+
+func (s *Sim) take(t task) {
+	h := t.h
+	switch {
+	case h.srrd == nil || h.life != t.life || t.session >= 0 && h.ospf.session != t.session:
+	case s.t < h.hung:
+		s.push(h.hung, t)
+	default:
+		s.step(h, t.ev)
+	}
 }
 
 // Hang has srrd of node i take nothing for d, then all that came.
 func (s *Sim) Hang(i int, d time.Duration) {
+	s.witness()
 	s.Log("--- srrd of %s hangs for %s", s.hosts[i].name, d)
-	s.hosts[i].hung = s.now.Add(d)
+	s.hosts[i].hung = max(s.hosts[i].hung, s.t+d)
 }
 
 // ofSession reports whether an event ends with ospfd's session.
@@ -343,18 +361,19 @@ func (s *Sim) step(h *host, ev machine.Event) {
 func (s *Sim) carry(h *host, a machine.Action) {
 	switch a := a.(type) {
 	case machine.Originate:
-		s.checkID(h, a)
+		body, err := advert.Decode(a.Body)
+		s.checkID(h, a.Ref, body, err)
 		if h.ospf.session == 0 {
 			return
 		}
-		k := lsaKey{origin: h.id, ref: a.Ref}
-		h.ospf.given[k] = true
+		l := h.opaque(a.Ref, slices.Clone(a.Body), body, err)
+		h.ospf.given[s.id(l.lsaKey)] = true
 		s.post(h, echoDelay/2, machine.OriginateDone{Ref: a.Ref})
-		s.originate(h, k, slices.Clone(a.Body))
+		s.originate(h, l)
 	case machine.Flush:
-		k := lsaKey{origin: h.id, ref: a.Ref}
-		delete(h.ospf.given, k)
-		s.flush(h, k)
+		id := s.id(lsaKey{origin: h.id, ref: a.Ref})
+		delete(h.ospf.given, id)
+		s.flush(h, id)
 	case machine.SetAddresses:
 		for _, x := range a.Addresses {
 			power := h.power
@@ -382,7 +401,7 @@ func (s *Sim) carry(h *host, a machine.Action) {
 		}
 	case machine.SetTimer:
 		h.timers[a.Key] = a.Gen
-		s.post(h, a.At.Sub(s.now.Add(h.skew)), machine.TimerFired{Key: a.Key, Gen: a.Gen})
+		s.post(h, a.At.Sub(s.now)-h.skew, machine.TimerFired{Key: a.Key, Gen: a.Gen})
 	case machine.Save:
 		if !s.opt.SlowDisk {
 			h.memory = a.Memory
@@ -424,20 +443,21 @@ func (s *Sim) announce(h *host, a machine.Announce) {
 			if h.power != power || !h.on || h.life != life {
 				return
 			}
-			k := lsaKey{origin: h.id, addr: x}
 			if a.On {
 				h.zebra[x], h.owner[x] = true, a.Service
-				s.originate(h, k, nil)
-				return
+				s.suspect(h)
+			} else {
+				delete(h.zebra, x)
 			}
-			delete(h.zebra, x)
-			s.flush(h, k)
+			s.redistribute(h, x)
 		})
 		st := machine.RouteRemoved
 		if a.On {
 			st = machine.RouteInstalled
 		}
-		s.post(h, 1500*time.Microsecond, machine.RouteState{Addr: x, State: st})
+		if !h.noZebra { // else it is answered when there is one
+			s.post(h, 1500*time.Microsecond, machine.RouteState{Addr: x, State: st})
+		}
 	}
 }
 
@@ -455,30 +475,36 @@ func (s *Sim) run(h *host, a machine.RunPrimitive) {
 	switch a.Primitive {
 	case machine.PrimStart:
 		s.checkStart(h, a)
-		u.running, u.ready, u.noted, u.since, u.adrift, u.needs = true, false, false, s.now, false, nil
+		u.running, u.ready, u.noted, u.since, u.adrift, u.needs = true, false, false, s.t, false, nil
 		if c := h.service(a.Service); c != nil {
 			u.needs = c.Dependencies
 		}
-		s.lastIO = s.now
+		s.lastIO = s.t
 	case machine.PrimStop:
 		s.checkStop(h, a)
 		u.ready = false
-		s.lastIO = s.now
+		s.lastIO = s.t
 	}
 	if b.Hang || b.After > a.Timeout {
 		b.After, b.Outcome = a.Timeout, machine.OutcomeTimeout
 	}
 	u.run = a.Run
 	life, power := h.life, h.power
-	s.After(b.After, func() {
-		if h.power != power || !h.on || h.life == life && u.run != a.Run {
+	var end func()
+	end = func() {
+		switch {
+		case h.power != power || !h.on || h.life == life && u.run != a.Run:
 			return
-		}
-		if h.life == life {
+		case h.frozen: // it stands still with its node
+			s.at(h.hung, end)
+			return
+		case h.life == life:
 			u.run = 0
 		}
 		s.finish(h, u, a, b, h.life == life)
-	})
+		s.suspect(h)
+	}
+	s.After(b.After, end)
 }
 
 // finish ends it, also when srrd is gone by then.
@@ -535,7 +561,7 @@ func sortedNames[V any](m map[string]V) []string {
 
 // use is when an id was last given to ospfd, and for what words.
 type use struct {
-	at    time.Time
+	at    time.Duration
 	stamp advert.Stamp
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/srrd/srrd/sidecar/internal/advert"
@@ -18,18 +19,39 @@ const (
 	minArrival  = time.Second            // RFC 2328 appendix B, MinLSArrival
 	minInterval = 5 * time.Second        // RFC 2328 appendix B, MinLSInterval
 	maxAgeKept  = 5 * time.Second        // a flushed LSA stays until all have acknowledged
+	zebraDelay  = 2 * time.Millisecond   // zebra has ospfd flush a route
+	zebraAgain  = 10 * time.Second       // ospfd looks for a zebra it lost
 )
+
+// Sizes of what is flooded (RFC 2328 appendix A.4).
+const (
+	lsaHeader   = 20
+	externalLSA = 36 // type 5 with one route, header included
+)
+
+// Traffic counts what is flooded.
+type Traffic struct {
+	LSAs  int // originated and flushed, of type 222 and /32s
+	Bytes int // theirs, with their headers
+	// Sent and SentBytes count them on every link they are sent over; what goes
+	// with them (packet headers, acknowledgements of 20 bytes) is not counted.
+	Sent, SentBytes int
+}
+
+// Traffic is what was flooded since the simulation began.
+func (s *Sim) Traffic() Traffic { return s.traffic }
 
 // ospfd is the routing daemon of a host.
 type ospfd struct {
 	up      bool
 	life    int
-	session int // with srrd; 0: none
-	db      map[lsaKey]lsa
-	given   map[lsaKey]bool      // by srrd, in this session
-	saidAt  map[lsaKey]time.Time // originated last
-	reach   []bool               // as announced to srrd
+	session int    // with srrd; 0: none
+	db      []held // by Sim.ids; shorter than those
+	given   map[int]bool
+	saidAt  map[int]time.Duration // originated last
+	reach   []bool                // as announced to srrd
 	full    int
+	blind   bool // zebra was lost, and ospfd has not looked for it since
 }
 
 // lsaKey is an LSA of type 222, or, with an address, a /32.
@@ -39,28 +61,202 @@ type lsaKey struct {
 	addr   netip.Addr
 }
 
-func (k lsaKey) compare(l lsaKey) int {
-	return cmp.Or(cmp.Compare(k.origin, l.origin), cmp.Compare(k.ref.ID, l.ref.ID), cmp.Compare(k.ref.Scope.Kind, l.ref.Scope.Kind), k.addr.Compare(l.addr))
-}
-
+// lsa is one instance of an LSA. All databases share it: it is never changed.
 type lsa struct {
 	lsaKey
-	seq  uint64
+	id   int // of the key
+	seq  int // of the instance, as RFC 2328 section 12.1.6 has it, from 1
+	size int
+	gone bool // MaxAge
 	raw  []byte
-	gone bool
-	at   time.Time // installed here
+	ev   machine.Event // what srrd is told of it
 }
 
-func (s *Sim) alive(l lsa) bool { return !l.gone }
+// held is an LSA in a database.
+type held struct {
+	*lsa
+	at time.Duration // installed here
+}
 
-// sortedDB lists the database in a fixed order.
-func (o *ospfd) sortedDB() []lsa {
-	all := make([]lsa, 0, len(o.db))
-	for _, l := range o.db {
-		all = append(all, l)
+// newer is RFC 2328 section 13.1, as far as it applies: of two instances with
+// one number neither is newer, whatever they say (FRR keeps the one it has).
+func (l *lsa) newer(than *lsa) bool {
+	if l.seq != than.seq {
+		return l.seq > than.seq
 	}
-	slices.SortFunc(all, func(a, b lsa) int { return a.compare(b.lsaKey) })
-	return all
+	return l.gone && !than.gone
+}
+
+// get is what a database holds of an id; nil once a flushed one is forgotten.
+func (s *Sim) get(o *ospfd, id int) held {
+	if id >= len(o.db) {
+		return held{}
+	}
+	l := o.db[id]
+	if l.lsa != nil && l.gone && s.t-l.at > maxAgeKept {
+		return held{}
+	}
+	return l
+}
+
+func (o *ospfd) put(id int, l held) {
+	for id >= len(o.db) {
+		o.db = append(o.db, make([]held, max(16, len(o.db)/4))...)
+	}
+	o.db[id] = l
+}
+
+// id is the number of a key, which is known from its first origination on.
+func (s *Sim) id(k lsaKey) int {
+	id, known := s.ids[k]
+	if !known {
+		id = len(s.keys)
+		s.ids[k] = id
+		s.keys = append(s.keys, k)
+	}
+	return id
+}
+
+// edge is one direction of a link.
+type edge struct {
+	from, to *host
+	back     *edge
+	cut      bool // nothing gets through
+	adjacent bool // the two are Full; equal in both directions
+	// last is when what was sent last arrives: LSAs keep their order on a link.
+	last time.Duration
+}
+
+// wire lays the links: between all nodes, or by sites.
+func (s *Sim) wire() {
+	link := func(a, b *host) {
+		there, back := &edge{from: a, to: b}, &edge{from: b, to: a}
+		there.back, back.back = back, there
+		a.edges, b.edges = append(a.edges, there), append(b.edges, back)
+	}
+	if s.opt.Sites == 0 {
+		for i, a := range s.hosts {
+			for _, b := range s.hosts[:i] {
+				link(a, b)
+			}
+		}
+		return
+	}
+	router := func(name string) *host {
+		h := &host{id: len(s.hosts), name: name, router: machine.RouterID(10<<24 + 1<<20 + len(s.hosts)), on: true}
+		s.hosts = append(s.hosts, h)
+		h.ospf = ospfd{up: true}
+		return h
+	}
+	one, two := router("c1"), router("c2")
+	link(one, two)
+	for k := range s.opt.Sites {
+		r := router("r" + strconv.Itoa(k+1))
+		s.sites = append(s.sites, site{router: r})
+		link(r, one)
+		link(r, two)
+	}
+	for i, h := range s.hosts[:s.nodes] {
+		k := i * s.opt.Sites / s.nodes
+		s.sites[k].nodes = append(s.sites[k].nodes, i)
+		link(h, s.sites[k].router)
+	}
+	for _, h := range s.hosts[s.nodes:] {
+		for _, e := range h.edges {
+			e.adjacent = e.from.srrdless() && e.to.srrdless()
+		}
+	}
+}
+
+// site is a router and the nodes behind it.
+type site struct {
+	router *host
+	nodes  []int
+}
+
+// SiteDown has a whole site lose its power, its router included.
+func (s *Sim) SiteDown(k int) {
+	s.Log("--- site %d loses its power", k+1)
+	for _, i := range s.sites[k].nodes {
+		s.PowerOff(i)
+	}
+	r := s.sites[k].router
+	r.on, r.ospf = false, ospfd{}
+	s.topology(r)
+}
+
+// Site lists the nodes of a site.
+func (s *Sim) Site(k int) []int { return s.sites[k].nodes }
+
+// srrdless reports whether the host is a router that runs no srrd.
+func (h *host) srrdless() bool { return h.cfg.Host == "" }
+
+// edge is the direction of the link from i to j.
+func (s *Sim) edge(i, j int) *edge {
+	for _, e := range s.hosts[i].edges {
+		if e.to.id == j {
+			return e
+		}
+	}
+	return nil
+}
+
+// passes reports whether packets get through now.
+func (e *edge) passes() bool {
+	return !e.cut && e.from.speaks() && e.to.speaks()
+}
+
+// speaks reports whether the host's ospfd can be heard.
+func (h *host) speaks() bool { return h.on && h.ospf.up && !h.isolated && !h.frozen }
+
+func (e *edge) linked() bool { return e.passes() && e.back.passes() }
+
+// parts says which hosts are connected.
+type parts struct {
+	of    []int
+	valid bool
+}
+
+// join finds the parts anew where they are not valid.
+func (s *Sim) join(p *parts, joined func(*edge) bool) {
+	if p.valid {
+		return
+	}
+	p.valid = true
+	p.of = slices.Grow(p.of[:0], len(s.hosts))[:len(s.hosts)]
+	for i := range p.of {
+		p.of[i] = -1
+	}
+	var todo []*host
+	for i, h := range s.hosts {
+		if p.of[i] >= 0 {
+			continue
+		}
+		p.of[i] = i
+		for todo = append(todo[:0], h); len(todo) > 0; {
+			a := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			for _, e := range a.edges {
+				if b := e.to; p.of[b.id] < 0 && joined(e) {
+					p.of[b.id] = i
+					todo = append(todo, b)
+				}
+			}
+		}
+	}
+}
+
+// linked reports whether packets get from one host to another and back,
+// through others too.
+func (s *Sim) linked(a, b *host) bool {
+	s.join(&s.links, (*edge).linked)
+	return a.on && a.ospf.up && s.links.of[a.id] == s.links.of[b.id]
+}
+
+// reaches reports whether b is in a's reachable set.
+func (s *Sim) reaches(a, b *host) bool {
+	s.join(&s.areas, func(e *edge) bool { return e.adjacent })
+	return a.on && a.ospf.up && s.areas.of[a.id] == s.areas.of[b.id]
 }
 
 // KillOSPFd ends ospfd on node i, as kill -9 does.
@@ -69,11 +265,12 @@ func (s *Sim) KillOSPFd(i int) {
 	if !h.ospf.up {
 		return
 	}
+	s.witness()
 	s.Log("--- ospfd of %s is killed", h.name)
 	h.ospf = ospfd{life: h.ospf.life}
-	clear(h.spoke)
+	h.mute()
 	s.post(h, 0, machine.OSPFDown{Why: "the session was closed"})
-	s.topology()
+	s.topology(h)
 }
 
 // StartOSPFd starts it, with an empty database.
@@ -82,100 +279,101 @@ func (s *Sim) StartOSPFd(i int) {
 	if h.ospf.up || !h.on {
 		return
 	}
+	s.witness()
 	s.Log("--- ospfd of %s starts", h.name)
-	h.ospf = ospfd{up: true, life: h.ospf.life + 1, db: map[lsaKey]lsa{}, given: map[lsaKey]bool{}, saidAt: map[lsaKey]time.Time{},
-		reach: make([]bool, len(s.hosts))}
-	for j := range s.hosts { // the others see a neighbour that does not know them
-		if s.adjacent[i][j] {
-			s.adjacent[i][j], s.adjacent[j][i] = false, false
-		}
+	h.ospf = ospfd{up: true, life: h.ospf.life + 1, given: map[int]bool{}, saidAt: map[int]time.Duration{}, reach: make([]bool, s.nodes)}
+	for _, e := range h.edges { // the others see a neighbour that does not know them
+		e.adjacent, e.back.adjacent = false, false
 	}
+	s.areas.valid = false
 	s.spfAll()
 	life := h.ospf.life
 	s.After(50*time.Millisecond, func() {
-		if h.ospf.life != life || !h.ospf.up {
+		if h.ospf.life != life || !h.ospf.up || h.ospf.blind {
 			return
 		}
-		for _, a := range sortedAddrs(h.zebra) { // redistribution
-			s.originate(h, lsaKey{origin: i, addr: a}, nil)
-		}
+		s.redistribute(h)
 	})
 	s.register(h, 100*time.Millisecond)
-	s.topology()
+	s.topology(h)
 }
 
 // Cut stops everything from i to j; both ways if both.
 func (s *Sim) Cut(i, j int, both bool) {
+	s.witness()
 	s.Log("--- nothing gets from %s to %s (both ways: %v)", s.hosts[i].name, s.hosts[j].name, both)
-	s.cut[i][j] = true
+	e := s.edge(i, j)
+	e.cut = true
 	if both {
-		s.cut[j][i] = true
+		e.back.cut = true
 	}
-	s.topology()
+	s.topology(e.from)
 }
 
 // Heal mends both ways.
 func (s *Sim) Heal(i, j int) {
+	s.witness()
 	s.Log("--- %s and %s hear each other", s.hosts[i].name, s.hosts[j].name)
-	s.cut[i][j], s.cut[j][i] = false, false
-	s.topology()
+	e := s.edge(i, j)
+	e.cut, e.back.cut = false, false
+	s.topology(e.from)
 }
 
 // Isolate cuts node i from everything, its own router included.
 func (s *Sim) Isolate(i int) {
+	s.witness()
 	s.Log("--- %s is cut off", s.hosts[i].name)
 	s.hosts[i].isolated = true
-	s.topology()
+	s.topology(s.hosts[i])
 }
 
 // Partition leaves only the links inside the given part and inside the rest.
 func (s *Sim) Partition(part ...int) {
+	s.witness()
 	s.Log("--- partition: %v and the rest", part)
-	for i := range s.hosts {
-		for j := range s.hosts {
-			s.cut[i][j] = slices.Contains(part, i) != slices.Contains(part, j)
+	for i, h := range s.hosts {
+		for _, e := range h.edges {
+			e.cut = slices.Contains(part, i) != slices.Contains(part, e.to.id)
 		}
 	}
-	s.topology()
+	s.topology(s.hosts...)
 }
 
 // HealAll mends every link.
 func (s *Sim) HealAll() {
+	s.witness()
 	s.Log("--- every link is mended")
-	for i, h := range s.hosts {
+	for _, h := range s.hosts {
 		h.isolated = false
-		for j := range s.hosts {
-			s.cut[i][j] = false
+		for _, e := range h.edges {
+			e.cut = false
 		}
 	}
-	s.topology()
+	s.topology(s.hosts...)
 }
 
-// passes reports whether packets get from i to its neighbour j now.
-func (s *Sim) passes(i, j int) bool {
-	a, b := s.hosts[i], s.hosts[j]
-	return i != j && a.on && b.on && a.ospf.up && b.ospf.up && !a.isolated && !b.isolated && !s.cut[i][j]
-}
-
-func (s *Sim) linked(i, j int) bool { return s.passes(i, j) && s.passes(j, i) }
-
-// topology has the neighbours notice a change of links.
-func (s *Sim) topology() {
-	s.parts = nil
-	for i := range s.hosts {
-		for j := range i {
+// topology has the neighbours of these hosts notice a change of their links.
+func (s *Sim) topology(changed ...*host) {
+	s.links.valid = false
+	for _, h := range changed {
+		for _, e := range h.edges {
+			if len(changed) > 1 && e.to.id > h.id {
+				continue // it comes from the other end
+			}
 			switch {
-			case s.linked(i, j):
-				li, lj := s.hosts[i].ospf.life, s.hosts[j].ospf.life
+			case e.linked():
+				li, lj := e.from.ospf.life, e.to.ospf.life
 				s.After(s.about(adjDelay), func() {
-					if s.linked(i, j) && s.hosts[i].ospf.life == li && s.hosts[j].ospf.life == lj {
-						s.exchange(i, j)
+					if e.linked() && e.from.ospf.life == li && e.to.ospf.life == lj {
+						s.exchange(e)
 					}
 				})
-			case s.adjacent[i][j]:
+			case e.adjacent:
 				s.After(s.about(s.opt.Detect), func() {
-					if !s.linked(i, j) && s.adjacent[i][j] {
-						s.adjacent[i][j], s.adjacent[j][i] = false, false
+					if !e.linked() && e.adjacent {
+						s.witness()
+						e.adjacent, e.back.adjacent = false, false
+						s.areas.valid = false
 						s.spfAll()
 					}
 				})
@@ -185,53 +383,47 @@ func (s *Sim) topology() {
 	s.After(s.about(s.opt.Detect), s.spfAll)
 }
 
-// exchange makes two neighbours Full: each gets what the other has.
-func (s *Sim) exchange(i, j int) {
-	fresh := !s.adjacent[i][j]
-	s.adjacent[i][j], s.adjacent[j][i] = true, true
-	for _, p := range [][2]int{{i, j}, {j, i}} {
-		for _, l := range s.hosts[p[0]].ospf.sortedDB() {
-			if l.gone && s.now.Sub(l.at) > maxAgeKept {
+// exchange makes two neighbours Full: each gets what it lacks of what the
+// other has. Where they are Full already, it stands for what was lost on the
+// way and is sent again.
+func (s *Sim) exchange(e *edge) {
+	fresh := !e.adjacent
+	if fresh {
+		s.witness()
+		e.adjacent, e.back.adjacent = true, true
+		s.areas.valid = false
+	}
+	for _, e := range [2]*edge{e, e.back} {
+		for id := range e.from.ospf.db {
+			l := s.get(&e.from.ospf, id)
+			if l.lsa == nil {
 				continue
 			}
-			s.send(p[0], p[1], l)
+			if other := s.get(&e.to.ospf, id); other.lsa == nil && !l.gone || other.lsa != nil && l.newer(other.lsa) {
+				s.send(e, l.lsa)
+			}
 		}
 	}
 	if fresh {
 		s.spfAll()
-		for _, p := range [][2]int{{i, j}, {j, i}} {
-			h := s.hosts[p[0]]
-			if h.ospf.session != 0 {
-				s.post(h, 5*time.Millisecond, machine.NeighborFull{Router: s.hosts[p[1]].router})
+		for _, e := range [2]*edge{e, e.back} {
+			if h := e.from; h.ospf.session != 0 {
+				s.post(h, 5*time.Millisecond, machine.NeighborFull{Router: e.to.router})
 			}
 		}
 	}
-}
-
-// within lists who is reached from i over adjacencies, i included.
-func (s *Sim) within(i int, step func(a, b int) bool) []bool {
-	seen := make([]bool, len(s.hosts))
-	if !s.hosts[i].on || !s.hosts[i].ospf.up {
-		return seen
-	}
-	seen[i] = true
-	for todo := []int{i}; len(todo) > 0; {
-		a := todo[0]
-		todo = todo[1:]
-		for b := range s.hosts {
-			if !seen[b] && step(a, b) {
-				seen[b] = true
-				todo = append(todo, b)
-			}
-		}
-	}
-	return seen
 }
 
 // spfAll has every ospfd calculate its reachable set anew, soon.
 func (s *Sim) spfAll() {
-	for _, h := range s.hosts {
-		s.After(s.about(spfDelay), func() { s.spf(h) })
+	for _, h := range s.hosts[:s.nodes] {
+		if !h.spfDue {
+			h.spfDue = true
+			s.After(s.about(spfDelay), func() {
+				h.spfDue = false
+				s.spf(h)
+			})
+		}
 	}
 }
 
@@ -240,16 +432,15 @@ func (s *Sim) spf(h *host) {
 	if !h.ospf.up || h.ospf.session == 0 {
 		return
 	}
-	now := s.within(h.id, func(a, b int) bool { return s.adjacent[a][b] })
-	full := s.full(h)
-	if full != h.ospf.full {
+	if full := s.full(h); full != h.ospf.full {
 		h.ospf.full = full
 		s.post(h, 0, machine.Adjacency{Full: full})
 	}
-	for j, r := range now {
-		if j != h.id && r != h.ospf.reach[j] {
+	for j, other := range s.hosts[:s.nodes] {
+		if r := s.reaches(h, other); j != h.id && r != h.ospf.reach[j] {
+			s.witness()
 			h.ospf.reach[j] = r
-			s.post(h, 0, machine.Reach{Router: s.hosts[j].router, Area: r, AS: r})
+			s.post(h, 0, machine.Reach{Router: other.router, Area: r, AS: r})
 		}
 	}
 }
@@ -259,121 +450,166 @@ func (s *Sim) full(h *host) int {
 	if s.opt.Routers && !h.isolated {
 		full++
 	}
-	for j := range s.hosts {
-		if s.adjacent[h.id][j] {
+	for _, e := range h.edges {
+		if e.adjacent {
 			full++
 		}
 	}
 	return full
 }
 
+// opaque is an LSA of type 222 with its body.
+func (h *host) opaque(ref machine.LSARef, raw []byte, body advert.Body, err error) lsa {
+	ev := machine.LSASeen{Router: h.router, Ref: ref, Raw: raw, Body: body}
+	if err != nil {
+		ev.Err = err.Error()
+	}
+	return lsa{lsaKey: lsaKey{origin: h.id, ref: ref}, raw: raw, size: lsaHeader + len(raw), ev: ev}
+}
+
+// external is the type 5 of an address.
+func (h *host) external(a netip.Addr) lsa {
+	return lsa{lsaKey: lsaKey{origin: h.id, addr: a}, size: externalLSA, ev: machine.HostRoute{Addr: a, Router: h.router, Present: true}}
+}
+
 // originate puts an LSA of h into its database and floods it.
-func (s *Sim) originate(h *host, k lsaKey, raw []byte) {
+func (s *Sim) originate(h *host, l lsa) {
 	if !h.ospf.up {
 		return
 	}
-	if at, again := h.ospf.saidAt[k]; again && raw != nil && s.now.Sub(at) < minInterval && s.alive(h.ospf.db[k]) {
+	l.id = s.id(l.lsaKey)
+	old := s.get(&h.ospf, l.id)
+	if at, again := h.ospf.saidAt[l.id]; again && l.raw != nil && s.t-at < minInterval && old.lsa != nil && !old.gone {
 		life := h.ospf.life
-		s.at(at.Add(minInterval), func() {
-			if h.ospf.life == life && h.ospf.given[k] {
-				s.originate(h, k, raw)
+		s.at(at+minInterval, func() {
+			if h.ospf.life == life && h.ospf.given[l.id] {
+				s.originate(h, l)
 			}
 		})
 		return
 	}
-	h.ospf.saidAt[k] = s.now
-	s.lsaSeq++
-	s.install(h, lsa{lsaKey: k, seq: s.lsaSeq, raw: raw}, echoDelay)
+	h.ospf.saidAt[l.id] = s.t
+	l.seq = 1
+	if old.lsa != nil {
+		l.seq = old.seq + 1
+	}
+	s.count(&l)
+	s.install(h, &l, nil, echoDelay)
+}
+
+func (s *Sim) count(l *lsa) {
+	s.traffic.LSAs++
+	s.traffic.Bytes += l.size
 }
 
 // flush takes an LSA of h out of every database it can reach.
-func (s *Sim) flush(h *host, k lsaKey) {
-	l, ok := h.ospf.db[k]
-	if !h.ospf.up || !ok || l.gone {
+func (s *Sim) flush(h *host, id int) {
+	if !h.ospf.up {
 		return
 	}
-	s.lsaSeq++
-	l.seq, l.gone = s.lsaSeq, true
-	s.install(h, l, echoDelay)
+	old := s.get(&h.ospf, id)
+	if old.lsa == nil || old.gone {
+		return
+	}
+	l := old.maxAge(h.router)
+	s.count(l)
+	s.install(h, l, nil, echoDelay)
 }
 
-// install takes an LSA into a database, floods it and tells srrd.
-func (s *Sim) install(h *host, l lsa, tell time.Duration) {
-	old, had := h.ospf.db[l.lsaKey]
-	l.at = s.now
-	h.ospf.db[l.lsaKey] = l
-	seen := s.within(h.id, func(a, b int) bool { return s.adjacent[a][b] && s.passes(a, b) })
-	for j, r := range seen {
-		if r && j != h.id {
-			s.send(h.id, j, l)
+// maxAge is the LSA with its age at the end.
+func (l *lsa) maxAge(router machine.RouterID) *lsa {
+	m := *l
+	m.gone = true
+	if l.addr.IsValid() {
+		m.ev = machine.HostRoute{Addr: l.addr, Router: router}
+	} else {
+		m.ev = machine.LSAGone{Router: router, Ref: l.ref}
+	}
+	return &m
+}
+
+// install takes an LSA into a database, floods it, not back on the way it came
+// on, and tells srrd.
+func (s *Sim) install(h *host, l *lsa, came *edge, tell time.Duration) {
+	old := s.get(&h.ospf, l.id)
+	h.ospf.put(l.id, held{l, s.t})
+	for _, e := range h.edges {
+		if !e.adjacent || came != nil && e.to == came.from {
+			continue
+		}
+		if other := s.get(&e.to.ospf, l.id); other.lsa == nil || l.newer(other.lsa) {
+			s.send(e, l)
 		}
 	}
-	if h.ospf.session != 0 && !(l.gone && (!had || old.gone)) {
-		s.tell(h, l, tell)
+	if h.ospf.session != 0 && !(l.gone && (old.lsa == nil || old.gone)) {
+		s.post(h, tell, l.ev)
+		if s.opt.Twice && !l.addr.IsValid() && !l.gone && s.Chance(4) == 0 {
+			s.post(h, tell, l.ev)
+		}
 	}
 }
 
-// tell gives srrd one change of the database.
-func (s *Sim) tell(h *host, l lsa, d time.Duration) {
-	from := s.hosts[l.origin].router
+// send has an LSA arrive at the other end, in the order of what was sent before.
+func (s *Sim) send(e *edge, l *lsa) {
+	s.traffic.Sent++
+	s.traffic.SentBytes += l.size
+	e.last = max(e.last, s.t+s.about(hopDelay))
+	s.push(e.last, task{l: l, over: e, life: e.to.ospf.life})
+}
+
+func (s *Sim) arrive(t task) {
+	h, l := t.over.to, t.l
+	if !h.ospf.up || h.ospf.life != t.life || !t.over.passes() {
+		return
+	}
+	old := s.get(&h.ospf, l.id)
 	switch {
-	case l.addr.IsValid():
-		s.post(h, d, machine.HostRoute{Addr: l.addr, Router: from, Present: !l.gone})
-	case l.gone:
-		s.post(h, d, machine.LSAGone{Router: from, Ref: l.ref})
-	default:
-		ev := machine.LSASeen{Router: from, Ref: l.ref, Raw: l.raw}
-		b, err := advert.Decode(l.raw)
-		if err != nil {
-			ev.Err = err.Error()
-		} else {
-			ev.Body = b
+	case old.lsa == nil && l.gone:
+		return
+	case old.lsa == nil:
+	case !l.newer(old.lsa):
+		if old.newer(l) && t.over.adjacent { // RFC 2328 section 13 (8)
+			s.send(t.over.back, old.lsa)
 		}
-		s.post(h, d, ev)
-		if s.opt.Twice && s.Chance(4) == 0 {
-			s.post(h, d, ev)
-		}
+		return
+	case !old.gone && !l.gone && s.t-old.at < minArrival:
+		s.push(old.at+minArrival, t) // it is sent again
+		return
+	}
+	s.install(h, l, t.over, 0)
+	if l.origin == h.id {
+		s.revenant(h, l)
 	}
 }
 
-// send has an LSA arrive at j, in the order of what i sent before.
-func (s *Sim) send(i, j int, l lsa) {
-	at := s.now.Add(s.about(hopDelay))
-	if at.Before(s.pathAt[i][j]) {
-		at = s.pathAt[i][j]
-	}
-	s.pathAt[i][j] = at
-	life := s.hosts[j].ospf.life
-	s.at(at, func() { s.arrive(i, j, life, l) })
-}
-
-func (s *Sim) arrive(i, j, life int, l lsa) {
-	h := s.hosts[j]
-	if !h.ospf.up || h.ospf.life != life || !s.passes(i, j) && !s.within(i, s.passes)[j] {
-		return
-	}
-	old, had := h.ospf.db[l.lsaKey]
-	switch {
-	case had && old.gone && s.now.Sub(old.at) > maxAgeKept && !l.gone: // forgotten since: as new
-	case had && old.seq >= l.seq:
-		return
-	case had && !old.gone && !l.gone && s.now.Sub(old.at) < minArrival:
-		s.at(old.at.Add(minArrival), func() { s.arrive(i, j, life, l) }) // it is sent again
-		return
-	}
-	if !had && l.gone {
-		return
-	}
-	s.install(h, l, 0)
-	// RFC 2328 section 13.4: what comes back and is not ours now is flushed,
-	// whether a client is there or not.
-	if l.origin == j && !l.gone && (l.addr.IsValid() && !h.zebra[l.addr] || !l.addr.IsValid() && !h.ospf.given[l.lsaKey]) {
-		s.After(100*time.Microsecond, func() {
-			if h.ospf.life == life && h.ospf.up && !h.ospf.given[l.lsaKey] && !(l.addr.IsValid() && h.zebra[l.addr]) {
-				s.flush(h, l.lsaKey)
+// revenant is what ospfd does with an LSA of its own that comes back newer than
+// what it has: one of an earlier life. What is not ours now is flushed, whether
+// a client is there or not (RFC 2328 section 13.4). Where a client has given a
+// body under that id since, FRR says the old one again, with the next number.
+func (s *Sim) revenant(h *host, l *lsa) {
+	life := h.ospf.life
+	s.After(100*time.Microsecond, func() {
+		if h.ospf.life != life || !h.ospf.up || s.get(&h.ospf, l.id).lsa != l {
+			return
+		}
+		ours := h.ospf.given[l.id]
+		if l.addr.IsValid() {
+			ours = h.routes(l.addr)
+		}
+		switch {
+		case !ours && !l.gone:
+			s.flush(h, l.id)
+		case ours && !l.gone || ours && l.addr.IsValid():
+			again := *l
+			again.seq++
+			if l.gone {
+				again = h.external(l.addr)
+				again.id, again.seq = l.id, l.seq+1
 			}
-		})
-	}
+			s.count(&again)
+			s.install(h, &again, nil, 0)
+		}
+	})
 }
 
 func sortedAddrs(m map[netip.Addr]bool) []netip.Addr {
@@ -384,5 +620,15 @@ func sortedAddrs(m map[netip.Addr]bool) []netip.Addr {
 		}
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
+	return all
+}
+
+// sortedGiven lists the ids given by srrd in this session, in order.
+func (o *ospfd) sortedGiven() []int {
+	var all []int
+	for id := range o.given {
+		all = append(all, id)
+	}
+	slices.SortFunc(all, cmp.Compare[int])
 	return all
 }

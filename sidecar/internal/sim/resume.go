@@ -20,7 +20,7 @@ func (s *Sim) Resume(i int, mem machine.Memory, marks ...machine.Mark) {
 	for _, m := range marks {
 		h.marks[m.Service] = m
 		u := h.unit(m.Service)
-		u.running, u.ready, u.since = true, !m.MayStillRun, s.now
+		u.running, u.ready, u.since = true, !m.MayStillRun, s.t
 	}
 	s.StartOSPFd(i)
 	s.StartSrrd(i)

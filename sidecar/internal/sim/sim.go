@@ -1,14 +1,12 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
 
@@ -19,8 +17,13 @@ var Epoch = time.Date(2002, 3, 15, 12, 0, 0, 0, time.UTC)
 type Options struct {
 	Seed uint64
 	// Nodes holds one configuration for each node. Node i has the router id
-	// 10.0.0.(i+1) and, where its Host is empty, the name n(i+1).
+	// 10.0.0.0 + i + 1 and, where its Host is empty, the name n(i+1).
 	Nodes []machine.Config
+	// Sites puts the nodes behind the routers of so many sites, in equal parts
+	// in their order: each node has one neighbour, the router of its site, and
+	// that has two, the core routers, which have each other. 0: no routers,
+	// every node is every other's neighbour.
+	Sites int
 	// Routers has each node keep a Full neighbour that runs no srrd, so that
 	// one cut off from the other nodes is not alone. Isolate takes it away.
 	Routers bool
@@ -39,6 +42,10 @@ type Options struct {
 	Skew []time.Duration
 	// Twice has every fourth LSA told to srrd twice.
 	Twice bool
+	// Most is how many events the machines may take in all; more, as by a service
+	// that goes round without end, is a violation, and nothing happens any more.
+	// 0: no limit.
+	Most int
 	// SlowDisk has a Save reach the disk only 20 ms later, if srrd lives so long.
 	SlowDisk bool
 }
@@ -49,18 +56,22 @@ type Sim struct {
 	rng        uint64
 	now        time.Time
 	seq        uint64
+	t          time.Duration // now, since Epoch
 	queue      queue
-	hosts      []*host
-	strict     []string // names
-	parts      [][]bool // who is connected with whom; nil: to be found anew
-	cut        [][]bool // directed: nothing gets from i to j
-	adjacent   [][]bool
-	pathAt     [][]time.Time // LSAs from i to j keep their order
-	lsaSeq     uint64
+	hosts      []*host // the nodes, then the routers
+	nodes      int
+	strict     []string       // names
+	links      parts          // who is connected with whom
+	areas      parts          // and over adjacencies, which know of a change later
+	ids        map[lsaKey]int // of every LSA ever originated
+	keys       []lsaKey       // by id
+	traffic    Traffic
 	trace      strings.Builder
 	violations []string
 	starts     map[startKey]startMark
-	lastIO     time.Time // the last start or stop
+	sites      []site
+	suspects   []*host       // whose routes and processes changed in this event
+	lastIO     time.Duration // the last start or stop
 	steps      int
 }
 
@@ -73,14 +84,12 @@ func New(o Options) *Sim {
 		o.Detect = 100 * time.Millisecond
 	}
 	s := &Sim{opt: o, rng: o.Seed*0x9e3779b97f4a7c15 + 1, now: Epoch, starts: map[startKey]startMark{}}
-	n := len(o.Nodes)
-	s.cut, s.adjacent, s.pathAt = make([][]bool, n), make([][]bool, n), make([][]time.Time, n)
+	s.nodes, s.ids = len(o.Nodes), map[lsaKey]int{}
 	for i, c := range o.Nodes {
-		s.cut[i], s.adjacent[i], s.pathAt[i] = make([]bool, n), make([]bool, n), make([]time.Time, n)
 		if c.Host == "" {
 			c.Host = fmt.Sprintf("n%d", i+1)
 		}
-		h := &host{id: i, name: c.Host, router: advert.RouterIDFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})), cfg: c,
+		h := &host{id: i, name: c.Host, router: machine.RouterID(10<<24 + i + 1), cfg: c,
 			kernel: map[netip.Addr]bool{}, zebra: map[netip.Addr]bool{}, owner: map[netip.Addr]string{}, units: map[string]*unit{},
 			scripts: map[scriptKey][]Behaviour{}, used: map[machine.LSARef]use{}}
 		if i < len(o.Skew) {
@@ -93,17 +102,20 @@ func New(o Options) *Sim {
 			}
 		}
 	}
-	for _, h := range s.hosts {
-		h.spoke = make([]time.Time, len(s.strict))
-		for range s.hosts {
-			h.heard = append(h.heard, make([]time.Time, len(s.strict)))
+	if !o.Unchecked {
+		for _, h := range s.hosts {
+			h.spoke = never(len(s.strict))
+			for range s.hosts {
+				h.heard = append(h.heard, never(len(s.strict)))
+			}
 		}
 	}
+	s.wire()
 	return s
 }
 
 // Now is the virtual time since Epoch.
-func (s *Sim) Now() time.Duration { return s.now.Sub(Epoch) }
+func (s *Sim) Now() time.Duration { return s.t }
 
 // Steps is how many events machines have taken.
 func (s *Sim) Steps() int { return s.steps }
@@ -122,68 +134,30 @@ func (s *Sim) about(d time.Duration) time.Duration {
 	return d + time.Duration(s.Chance(int(d/2)+1))
 }
 
-// item is something due.
-type item struct {
-	at  time.Time
-	seq uint64
-	do  func()
-}
-
-type queue []item
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	if c := q[i].at.Compare(q[j].at); c != 0 {
-		return c < 0
-	}
-	return q[i].seq < q[j].seq
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-
-// Push and Pop are for container/heap.
-func (q *queue) Push(x any) { *q = append(*q, x.(item)) }
-
-// Pop is for container/heap.
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	old[len(old)-1] = item{}
-	*q = old[:len(old)-1]
-	return x
-}
-
 // After has do happen d from now.
-func (s *Sim) After(d time.Duration, do func()) { s.at(s.now.Add(d), do) }
+func (s *Sim) After(d time.Duration, do func()) { s.at(s.t+d, do) }
 
-func (s *Sim) at(t time.Time, do func()) {
-	s.seq++
-	heap.Push(&s.queue, item{t, s.seq, do})
-}
+func (s *Sim) at(t time.Duration, do func()) { s.push(t, task{do: do}) }
 
 // Run lets the time pass.
 func (s *Sim) Run(d time.Duration) {
-	end := s.now.Add(d)
-	for len(s.queue) > 0 && !s.queue[0].at.After(end) {
-		it := heap.Pop(&s.queue).(item)
-		s.now = it.at
-		it.do()
-		s.examine()
-	}
-	s.now = end
+	s.RunUntil(d, nil)
 }
 
 // RunUntil lets the time pass, at most d, until cond holds; it reports whether
 // it did.
 func (s *Sim) RunUntil(d time.Duration, cond func() bool) bool {
-	end := s.now.Add(d)
-	for !cond() {
-		if len(s.queue) == 0 || s.queue[0].at.After(end) {
-			s.now = end
+	end := s.t + d
+	for cond == nil || !cond() {
+		if s.opt.Most > 0 && s.steps > s.opt.Most {
+			s.violate("this goes on without end: %d events", s.steps)
+			s.queue, s.opt.Most = queue{}, 0
+		}
+		if len(s.queue.keys) == 0 || s.queue.keys[0].at > end {
+			s.t, s.now = end, Epoch.Add(end)
 			return false
 		}
-		it := heap.Pop(&s.queue).(item)
-		s.now = it.at
-		it.do()
+		s.perform()
 		s.examine()
 	}
 	return true

@@ -91,10 +91,13 @@ func (w world) names() (all []string) {
 	return all
 }
 
+// tooMuch is some hundred times as many events as a schedule has.
+const tooMuch = 200_000
+
 // cluster makes one, all of whose chance comes from the seed.
 func (w world) cluster(seed uint64, trace bool) (*sim.Sim, int) {
 	n := w.min + int(seed>>8%uint64(w.max-w.min+1))
-	o := sim.Options{Seed: seed, Trace: trace, Routers: seed>>3%2 == 0 || w.tame, Twice: seed>>4%4 == 0, SlowDisk: seed>>5%4 == 0 && !w.tame}
+	o := sim.Options{Seed: seed, Trace: trace, Routers: seed>>3%2 == 0 || w.tame, Twice: seed>>4%4 == 0, SlowDisk: seed>>5%4 == 0 && !w.tame, Most: tooMuch}
 	if !w.slow {
 		o.Dead = 3 * time.Second
 	}
