@@ -435,3 +435,23 @@ func (n *Node) bestClaim(u unit) advert.Claim {
 	}
 	return best.claim
 }
+
+// acknowledged is the best claim, unless it is another's and this node still
+// waits for a lost holder: the claimant may never have heard of that one. So of
+// two majorities, which share a node, the later waits as long as the shared
+// node would itself. What only a fence or a person ends is not waited for here:
+// that is the claimant's to do.
+func (n *Node) acknowledged(u unit) advert.Claim {
+	best := n.bestClaim(u)
+	if best == 0 || best.By() == n.router {
+		return best
+	}
+	for _, m := range u.members {
+		for _, l := range m.lost {
+			if !l.until.IsZero() && l.router != best.By() {
+				return 0
+			}
+		}
+	}
+	return best
+}

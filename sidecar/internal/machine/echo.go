@@ -33,6 +33,7 @@ type current struct {
 // ownSeen takes an LSA of ours from the database: the echo of what we said,
 // or something an earlier life or somebody else said in our name.
 func (n *Node) ownSeen(e LSASeen) {
+	again := n.own[e.Ref] != nil && bytes.Equal(n.own[e.Ref].raw, e.Raw) // told twice, it has not come back
 	n.own[e.Ref] = &ownLSA{raw: e.Raw, seen: n.now}
 	delete(n.refusedNow, badKey{e.Router, e.Ref})
 	t, s := n.topicOf(e.Ref)
@@ -59,7 +60,7 @@ func (n *Node) ownSeen(e LSASeen) {
 	case e.Err == "" && (st.Incarnation > n.inc || st.Incarnation == n.inc):
 		n.exceedDue = max(n.exceedDue, st.Incarnation)
 	}
-	n.foreign(e.Ref, t, s)
+	n.foreign(e.Ref, t, s, again)
 }
 
 // ghostRises is how often an LSA of an earlier life may come back: from each
@@ -68,13 +69,15 @@ const ghostRises = 3
 
 // foreign deletes an LSA that stands under our name and is not of this life,
 // and says again what it hides.
-func (n *Node) foreign(ref LSARef, t *topic, s *service) {
+func (n *Node) foreign(ref LSARef, t *topic, s *service, again bool) {
 	n.haunted = true
-	if n.ghosts[ref]++; n.ghosts[ref] == 1 {
-		n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is deleted", ref))
-	}
-	if n.ghosts[ref] > ghostRises {
-		n.rivalSeen() // the dead do not speak over and over
+	if !again {
+		if n.ghosts[ref]++; n.ghosts[ref] == 1 {
+			n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is deleted", ref))
+		}
+		if n.ghosts[ref] > ghostRises {
+			n.rivalSeen() // the dead do not speak over and over
+		}
 	}
 	n.flushLater(ref, n.now.Add(foreignKept))
 	if t == nil {

@@ -212,7 +212,7 @@ func (n *Node) advert(s *service) advert.Service {
 		a.Claim = s.claim // what it stops, for those who wait for it
 	}
 	if strict {
-		a.Seen = n.bestClaim(n.unit(s))
+		a.Seen = n.acknowledged(u)
 	}
 	if a.Pin.Left != 0 && !a.Pin.Void {
 		a.Pin.Left = max(1, uint32(s.pinEnds.Sub(n.now)/time.Second))

@@ -253,6 +253,12 @@ func (n *Node) notAnnounced(s *service) {
 			}
 		}
 	}
+	if !n.addressesAre(s, true) {
+		s.failure = advert.Failure{Code: advert.FailAddress, Text: "the address is gone from the node, and could not be put back"}
+		if e := s.addressError(); e != "" {
+			s.failure.Text += ": " + e
+		}
+	}
 }
 
 func (n *Node) started(s *service) {

@@ -217,9 +217,11 @@ func (s *service) addressError() string {
 	return ""
 }
 
-// seen reports whether every own /32 is in the database. A resource has none.
+// seen reports whether every own /32 is in the database, and its address on the
+// node: packets are led here for nothing where somebody has deleted it and the
+// port cannot put it back. A resource has none.
 func (n *Node) seen(s *service) bool {
-	return !slices.ContainsFunc(s.cfg.Addresses, func(a netip.Addr) bool { return !n.announces(n.router, a) })
+	return n.addressesAre(s, true) && !slices.ContainsFunc(s.cfg.Addresses, func(a netip.Addr) bool { return !n.announces(n.router, a) })
 }
 
 // gone reports whether kernel and zebra have let the addresses and routes go.

@@ -120,17 +120,14 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 	}
 	s.checkGuarded(h, c)
 	for _, x := range a.Env.Addresses {
-		if !h.kernel[x] {
+		if _, stolen := h.stolen[x]; !h.kernel[x] && !stolen {
 			s.violate("%s starts %s before %s is on the node", h.name, a.Service, x)
 		}
 	}
 	if !c.Strict() || h.forgot {
 		return
 	}
-	hold := c.LostHold
-	if hold == 0 {
-		hold = machine.LostHold(s.opt.Dead, c)
-	}
+	hold := s.lostHold(c)
 	k := slices.Index(s.strict, a.Service)
 	for j, other := range s.hosts[:s.nodes] {
 		u := other.units[a.Service]
@@ -150,17 +147,21 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 
 // checkGuarded: with fence or members a strict service never starts while
 // another node runs it, whoever hears whom. A majority alone cannot know what
-// a node without srrd does, nor stop what does not let itself be stopped.
+// a node without srrd does, nor stop what does not let itself be stopped, nor
+// what stands still and, for a moment, goes on (see thaw).
 func (s *Sim) checkGuarded(h *host, c *machine.Service) {
 	if !c.Strict() || !c.Fence && c.Members == 0 || h.forgot {
 		return
 	}
 	for _, other := range s.hosts {
-		if u := other.units[c.Name]; other != h && u != nil && u.running && (c.Fence || !u.adrift) {
+		if u := other.units[c.Name]; other != h && u != nil && u.running && (c.Fence || !u.adrift && !other.frozen && s.t-other.thawed > longestStop) {
 			s.violate("%s starts %s while %s runs it, in spite of fence or members", h.name, c.Name, other.name)
 		}
 	}
 }
+
+// longestStop is how long a node that was frozen may take to stop what it ran.
+const longestStop = 10 * time.Second
 
 // knownAfter is how long a start may take to be heard of everywhere.
 const knownAfter = 50 * time.Millisecond
@@ -187,7 +188,7 @@ func (s *Sim) checkAnnounce(h *host, a machine.Announce) {
 		s.violate("%s announces %s, whose start has not succeeded", h.name, a.Service)
 	}
 	for _, x := range a.Addresses {
-		if !h.kernel[x] {
+		if _, stolen := h.stolen[x]; !h.kernel[x] && !stolen {
 			s.violate("%s announces %s, which is not on the node", h.name, x)
 		}
 	}

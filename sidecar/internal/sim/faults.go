@@ -2,7 +2,10 @@ package sim
 
 import (
 	"net/netip"
+	"slices"
+	"time"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
 
@@ -33,10 +36,209 @@ func (s *Sim) redistribute(h *host, addrs ...netip.Addr) {
 // them.
 func (s *Sim) KillZebra(i int) {
 	h := s.hosts[i]
-	if !h.on || h.noZebra {
+	if !h.on || h.frozen || h.noZebra {
 		return
 	}
 	s.Log("--- zebra of %s is killed", h.name)
-	h.noZebra, h.ospf.blind = true, true
+	h.noZebra, h.ospf.blind = true, h.ospf.up
 	s.post(h, 0, machine.ZebraDown{Why: "the session was closed"})
+}
+
+// StartZebra starts it. The port to zebra adds the routes it keeps there; ospfd
+// looks for zebra ten seconds after it lost it, and then withdraws what it
+// announced meanwhile without need.
+func (s *Sim) StartZebra(i int) {
+	h := s.hosts[i]
+	if !h.on || !h.noZebra {
+		return
+	}
+	s.Log("--- zebra of %s starts", h.name)
+	h.noZebra = false
+	power, life := h.power, h.ospf.life
+	s.post(h, time.Millisecond, machine.ZebraUp{})
+	for _, a := range sortedAddrs(h.zebra) {
+		s.post(h, 1500*time.Microsecond, machine.RouteState{Addr: a, State: machine.RouteInstalled})
+	}
+	if !h.ospf.blind {
+		s.redistribute(h)
+		return
+	}
+	s.After(zebraAgain, func() {
+		if h.power != power || h.noZebra || h.ospf.life != life || !h.ospf.up {
+			return
+		}
+		h.ospf.blind = false
+		s.redistribute(h)
+		for id := range h.ospf.db {
+			if l := s.get(&h.ospf, id); l.lsa != nil && l.origin == h.id && l.addr.IsValid() && !h.routes(l.addr) {
+				s.flush(h, id)
+			}
+		}
+	})
+}
+
+// withoutAddress is how long a service may be announced without its address.
+const withoutAddress = 15 * time.Second
+
+// stays reports whether the service is frozen on the node, so that nothing is
+// done about it.
+func (s *Sim) stays(h *host, service string) bool {
+	v := h.srrd.View()
+	i := slices.IndexFunc(v.Services, func(v machine.ServiceView) bool { return v.Name == service })
+	return i < 0 || v.Services[i].Want == "stay"
+}
+
+// RemoveAddress has somebody delete the service's addresses on node i behind
+// the port's back, which puts them back after the given time.
+func (s *Sim) RemoveAddress(i int, service string, back time.Duration) {
+	h := s.hosts[i]
+	c := h.service(service)
+	if c == nil || h.srrd == nil {
+		return
+	}
+	for _, a := range c.Addresses {
+		if !h.kernel[a] {
+			continue
+		}
+		s.Log("--- somebody deletes %s on %s", a, h.name)
+		h.kernel[a], h.stolen[a] = false, s.t
+		s.post(h, 100*time.Microsecond, machine.AddressState{Addr: a})
+		power, life := h.power, h.life
+		s.After(withoutAddress, func() {
+			if h.power == power && h.life == life && h.zebra[a] && !h.kernel[a] && s.t-h.stolen[a] == withoutAddress && s.t-h.hung > withoutAddress && !s.stays(h, service) {
+				s.violate("%s announces %s, which has been gone from it for %s", h.name, a, withoutAddress)
+			}
+		})
+		s.After(back, func() {
+			if h.power != power || h.life != life || h.dropped[a] {
+				return
+			}
+			h.kernel[a] = true
+			s.post(h, 100*time.Microsecond, machine.AddressState{Addr: a, Present: true})
+		})
+	}
+}
+
+// RefuseAddress has the kernel refuse addresses on node i for some time.
+func (s *Sim) RefuseAddress(i int, d time.Duration) {
+	s.Log("--- the kernel of %s refuses addresses for %s", s.hosts[i].name, d)
+	s.hosts[i].refuses = s.t + d
+}
+
+// setAddress has the kernel take an address, or let it go.
+func (s *Sim) setAddress(h *host, a netip.Addr, on bool) {
+	if on && s.t < h.refuses {
+		s.post(h, 600*time.Microsecond, machine.AddressState{Addr: a, Err: "no buffer space available"})
+		return
+	}
+	h.dropped[a] = !on
+	delete(h.stolen, a)
+	power := h.power
+	s.After(500*time.Microsecond, func() {
+		if h.power == power && h.on {
+			h.kernel[a] = on
+		}
+	})
+	s.post(h, 600*time.Microsecond, machine.AddressState{Addr: a, Present: on})
+}
+
+// FailDisk has nothing reach the disk of node i for some time; then what was
+// saved last does. srrd that ends before has lost it.
+func (s *Sim) FailDisk(i int, d time.Duration) {
+	h := s.hosts[i]
+	s.Log("--- the disk of %s takes nothing for %s", h.name, d)
+	h.diskFails = max(h.diskFails, s.t+d)
+}
+
+// save writes the memory, now or when the disk takes it.
+func (s *Sim) save(h *host, m machine.Memory) {
+	late := max(0, h.diskFails-s.t)
+	if s.opt.SlowDisk {
+		late = max(late, 20*time.Millisecond)
+	}
+	if late == 0 {
+		h.memory = m
+		return
+	}
+	h.saves++
+	life, which, failed := h.life, h.saves, s.t < h.diskFails
+	s.After(late, func() {
+		switch {
+		case h.on && h.life == life:
+			if which > h.saved {
+				h.memory, h.saved = m, which
+			}
+		case failed: // as if the file had been damaged
+			h.forgot = true
+		default:
+			h.behind = true
+		}
+	})
+}
+
+// Leap sets the wall clock of node i forward, or back, as seen by srrd from its
+// next start on: one that runs counts time by a clock that does not leap.
+func (s *Sim) Leap(i int, d time.Duration) {
+	s.Log("--- the clock of %s leaps by %s", s.hosts[i].name, d)
+	s.hosts[i].leap += d
+}
+
+// Freeze has everything on node i stand still for d but its kernel: all daemons
+// and the services' processes are stopped (SIGSTOP), or the hypervisor has no
+// time for it. Then it goes on as if nothing had been.
+func (s *Sim) Freeze(i int, d time.Duration) {
+	h := s.hosts[i]
+	if !h.on || h.frozen {
+		return
+	}
+	s.witness()
+	s.Log("--- %s is frozen for %s", h.name, d)
+	h.frozen = true
+	h.hung = max(h.hung, s.t+d)
+	power := h.power
+	s.topology(h)
+	s.After(d, func() {
+		if h.power == power && h.frozen {
+			s.thaw(h, d)
+		}
+	})
+}
+
+// Thaw ends what Freeze began, before its time.
+func (s *Sim) Thaw(i int) {
+	if h := s.hosts[i]; h.frozen {
+		h.hung = s.t
+		s.thaw(h, 0)
+		s.catchUp(h)
+	}
+}
+
+// thaw lets a host go on. A strict holder looks at the clock every quarter of
+// lost_hold, so one that stood still for three of them knows it.
+func (s *Sim) thaw(h *host, stood time.Duration) {
+	s.witness()
+	s.Log("--- %s goes on", h.name)
+	h.frozen = false
+	h.thawed = s.t
+	s.topology(h)
+	life := h.life
+	s.After(knownAfter, func() {
+		if h.srrd == nil || h.life != life || s.t < h.hung {
+			return
+		}
+		for _, v := range h.srrd.View().Services {
+			c, u := h.service(v.Name), h.units[v.Name]
+			if c != nil && c.Strict() && v.State == advert.Started && stood > s.lostHold(c)*3/4 && u != nil && u.since < s.t-stood-knownAfter {
+				s.violate("%s stood still for %s and goes on with the strict service %s", h.name, stood, v.Name)
+			}
+		}
+	})
+}
+
+// lostHold is how long the holder of a strict service is waited for.
+func (s *Sim) lostHold(c *machine.Service) time.Duration {
+	if c.LostHold > 0 {
+		return c.LostHold
+	}
+	return machine.LostHold(s.opt.Dead, c)
 }

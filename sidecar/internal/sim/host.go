@@ -24,11 +24,21 @@ type host struct {
 	frozen   bool // all of it stands still, the kernel apart
 	ospf     ospfd
 	spfDue   bool
-	noZebra  bool           // zebra is dead
-	skew     time.Duration  // of its clock
-	hung     time.Duration  // srrd takes no event before
-	met      time.Duration  // when its ospfd last had a neighbour, see witness
-	told     machine.Config // the configuration srrd took last
+	noZebra  bool          // zebra is dead
+	thawed   time.Duration // when it was frozen last, until then
+	refuses  time.Duration // the kernel takes no address before
+	dropped  map[netip.Addr]bool
+	stolen   map[netip.Addr]time.Duration // when somebody deleted it last
+	leap     time.Duration                // of its clock, from srrd's next start on
+
+	diskFails    time.Duration // the disk takes nothing before
+	saves, saved int
+
+	skew    time.Duration  // of its clock
+	hung    time.Duration  // srrd takes no event before
+	backlog []task         // events that came meanwhile
+	met     time.Duration  // when its ospfd last had a neighbour, see witness
+	told    machine.Config // the configuration srrd took last
 
 	srrd    *machine.Node
 	life    int
@@ -71,6 +81,9 @@ type Behaviour struct {
 	Outcome machine.Outcome
 	Recall  time.Duration // with OutcomeRecall
 	Hang    bool          // until the timeout
+	// Lies has it say done though it is not: a start leaves a service whose
+	// checks fail, a check finds nothing wrong.
+	Lies bool
 }
 
 type scriptKey struct {
@@ -204,11 +217,12 @@ func (s *Sim) endSrrd(h *host) {
 // StartSrrd starts it with the memory and the marks it finds.
 func (s *Sim) StartSrrd(i int) {
 	h := s.hosts[i]
-	if h.srrd != nil || !h.on {
+	if h.srrd != nil || !h.on || h.frozen {
 		return
 	}
 	s.Log("--- srrd of %s starts", h.name)
 	h.life++
+	h.skew, h.leap = h.skew+h.leap, 0
 	h.exiting = false
 	h.timers = map[machine.TimerKey]uint64{}
 	h.waiting = map[uint64]bool{}
@@ -300,10 +314,26 @@ func (s *Sim) take(t task) {
 	h := t.h
 	switch {
 	case h.srrd == nil || h.life != t.life || t.session >= 0 && h.ospf.session != t.session:
-	case s.t < h.hung:
-		s.push(h.hung, t)
+	case s.t < h.hung || len(h.backlog) > 0:
+		h.backlog = append(h.backlog, t)
+		if len(h.backlog) == 1 {
+			s.at(h.hung, func() { s.catchUp(h) })
+		}
 	default:
 		s.step(h, t.ev)
+	}
+}
+
+// catchUp has srrd take, in their order, the events that came while it hung.
+func (s *Sim) catchUp(h *host) {
+	if s.t < h.hung {
+		s.at(h.hung, func() { s.catchUp(h) })
+		return
+	}
+	all := h.backlog
+	h.backlog = nil
+	for _, t := range all {
+		s.take(t)
 	}
 }
 
@@ -376,13 +406,7 @@ func (s *Sim) carry(h *host, a machine.Action) {
 		s.flush(h, id)
 	case machine.SetAddresses:
 		for _, x := range a.Addresses {
-			power := h.power
-			s.After(500*time.Microsecond, func() {
-				if h.power == power && h.on {
-					h.kernel[x] = a.On
-				}
-			})
-			s.post(h, 600*time.Microsecond, machine.AddressState{Addr: x, Present: a.On})
+			s.setAddress(h, x, a.On)
 		}
 	case machine.Announce:
 		s.announce(h, a)
@@ -403,18 +427,7 @@ func (s *Sim) carry(h *host, a machine.Action) {
 		h.timers[a.Key] = a.Gen
 		s.post(h, a.At.Sub(s.now)-h.skew, machine.TimerFired{Key: a.Key, Gen: a.Gen})
 	case machine.Save:
-		if !s.opt.SlowDisk {
-			h.memory = a.Memory
-			return
-		}
-		life := h.life
-		s.After(20*time.Millisecond, func() {
-			if h.on && h.life == life {
-				h.memory = a.Memory
-			} else {
-				h.behind = true
-			}
-		})
+		s.save(h, a.Memory)
 	case machine.Watch:
 		h.watched[a.Service] = a.On
 	case machine.Note:
@@ -518,7 +531,7 @@ func (s *Sim) finish(h *host, u *unit, a machine.RunPrimitive, b Behaviour, told
 			s.starts[k] = m
 		}
 		u.ready = done && u.running
-		u.broken = u.broken && !done
+		u.broken = u.broken && !done || b.Lies
 	case machine.PrimStop:
 		if done {
 			u.running, u.ready, u.broken, u.adrift = false, false, false, false
@@ -540,7 +553,7 @@ func (s *Sim) finish(h *host, u *unit, a machine.RunPrimitive, b Behaviour, told
 			b.Outcome = machine.OutcomeFailed
 		}
 	case machine.PrimCheck:
-		if done && (!u.running || u.broken) {
+		if done && (!u.running || u.broken) && !b.Lies {
 			b.Outcome = machine.OutcomeFailed
 		}
 	case machine.PrimActivate, machine.PrimDeactivate, machine.PrimReload, machine.PrimJoin, machine.PrimLeave, machine.PrimFailed:

@@ -31,12 +31,12 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"who has it keeps it", "decide.go", "\tcase a.has != b.has:\n", "\tcase false:\n"},
 	{"the later claim wins", "decide.go", "return a.claim > b.claim", "return a.router > b.router && a.claim < b.claim"},
 	{"a fresh tie goes to the highest router id", "decide.go", "return a.router > b.router\n", "return a.router < b.router\n"},
-	// Groups.
+	// Groups. That a pin is one for all of them is kept twice, by who gives it and
+	// by who reads it: either alone may be wrong.
 	{"a group is placed as one", "unit.go", "\tif s.grouped == \"\" || len(n.groups[s.grouped]) == 0 {\n", "\tif true {\n"},
-	{"a group's preference is that of its critical members", "unit.go", "\t\tif !critical || u.critical(o.s) {\n", "\t\tif true {\n"},
+	{"a group's preference is that of its critical members", "unit.go", "\t\tif !critical || u.critical(o.s) {\n", "\t\tif !critical || u.group != \"\" {\n"},
 	{"a group's preference is the lowest of them", "unit.go", "\t\t\tc.pref = min(c.pref, int(m.cfg.Preference))\n", "\t\t\tc.pref = int(m.cfg.Preference)\n"},
-	{"a group has one pin", "unit.go", "\t\tif m.pin.Newer(best) {\n", "\t\tif false {\n"},
-	{"a group has one claim", "unit.go", "\t\tc.claim = max(c.claim, claimOf(st, m.claim))\n", "\t\tc.claim = claimOf(st, m.claim)\n"},
+	{"a group has one claim", "life.go", "if m != s && m.cfg != nil && has(m.phase.state()) > 0 && m.claim > s.used {", "if false {"},
 	{"a group has one holder", "unit.go", "\t\tc.has = max(c.has, has(o.said.State))\n", "\t\tc.has = has(o.said.State)\n"},
 	// Claims.
 	{"a claim is above all that were seen", "life.go", "s.claim = advert.NewClaim(counter+1, n.router)", "s.claim = advert.NewClaim(1, n.router)"},
@@ -47,7 +47,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a strict service waits for a lost holder", "peer.go", "\t\t\tl.until = n.now.Add(n.lostHold(s))", "\t\t\tl.until = n.now"},
 	{"a strict holder that is cut off stops", "decide.go", "case strict && n.ospf.full == 0 && !s.cfg.StartAlone:", "case false:"},
 	{"who could not stop it is feared", "peer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
-	{"the best claim is acknowledged", "decide.go", "\t\tif c := u.candidate(r); !found || c.better(best) {\n", "\t\tif c := u.candidate(r); !found {\n"},
+	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif false {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
 	// Holders.

@@ -123,6 +123,7 @@ type edge struct {
 	back     *edge
 	cut      bool // nothing gets through
 	adjacent bool // the two are Full; equal in both directions
+	cuts     int  // how often the link was seen broken, in one direction
 	// last is when what was sent last arrives: LSAs keep their order on a link.
 	last time.Duration
 }
@@ -276,7 +277,7 @@ func (s *Sim) KillOSPFd(i int) {
 // StartOSPFd starts it, with an empty database.
 func (s *Sim) StartOSPFd(i int) {
 	h := s.hosts[i]
-	if h.ospf.up || !h.on {
+	if h.ospf.up || !h.on || h.frozen {
 		return
 	}
 	s.witness()
@@ -368,7 +369,9 @@ func (s *Sim) topology(changed ...*host) {
 						s.exchange(e)
 					}
 				})
-			case e.adjacent:
+			case e.adjacent || e.back.adjacent:
+				e.cuts++
+				e.back.cuts++
 				s.After(s.about(s.opt.Detect), func() {
 					if !e.linked() && e.adjacent {
 						s.witness()
@@ -377,6 +380,9 @@ func (s *Sim) topology(changed ...*host) {
 						s.spfAll()
 					}
 				})
+			default:
+				e.cuts++
+				e.back.cuts++
 			}
 		}
 	}
@@ -387,29 +393,39 @@ func (s *Sim) topology(changed ...*host) {
 // other has. Where they are Full already, it stands for what was lost on the
 // way and is sent again.
 func (s *Sim) exchange(e *edge) {
-	fresh := !e.adjacent
-	if fresh {
+	s.sendLacking(e)
+	s.sendLacking(e.back)
+	if e.adjacent {
+		return
+	}
+	li, lj, cuts := e.from.ospf.life, e.to.ospf.life, e.cuts
+	s.at(max(e.last, e.back.last, s.t), func() { // Loading is over
+		if e.adjacent || e.cuts != cuts || e.from.ospf.life != li || e.to.ospf.life != lj {
+			return
+		}
 		s.witness()
 		e.adjacent, e.back.adjacent = true, true
 		s.areas.valid = false
-	}
-	for _, e := range [2]*edge{e, e.back} {
-		for id := range e.from.ospf.db {
-			l := s.get(&e.from.ospf, id)
-			if l.lsa == nil {
-				continue
-			}
-			if other := s.get(&e.to.ospf, id); other.lsa == nil && !l.gone || other.lsa != nil && l.newer(other.lsa) {
-				s.send(e, l.lsa)
-			}
-		}
-	}
-	if fresh {
+		s.sendLacking(e) // what came meanwhile
+		s.sendLacking(e.back)
 		s.spfAll()
 		for _, e := range [2]*edge{e, e.back} {
 			if h := e.from; h.ospf.session != 0 {
 				s.post(h, 5*time.Millisecond, machine.NeighborFull{Router: e.to.router})
 			}
+		}
+	})
+}
+
+// sendLacking sends what the other end does not have, or has older.
+func (s *Sim) sendLacking(e *edge) {
+	for id := range e.from.ospf.db {
+		l := s.get(&e.from.ospf, id)
+		if l.lsa == nil {
+			continue
+		}
+		if other := s.get(&e.to.ospf, id); other.lsa == nil && !l.gone || other.lsa != nil && l.newer(other.lsa) {
+			s.send(e, l.lsa)
 		}
 	}
 }

@@ -39,6 +39,15 @@ func ask(s *sim.Sim, i int, v machine.Verb, service, node string) {
 	s.Run(5 * time.Second)
 }
 
+// soon fails the test where the service does not run on that node before
+// claim_timeout, in which nobody can have waited for another to claim.
+func soon(t *testing.T, s *sim.Sim, service string, on int) {
+	t.Helper()
+	if !s.RunUntil(900*time.Millisecond, func() bool { r := s.Runs(service); return len(r) == 1 && r[0] == on }) {
+		t.Fatalf("%s\n%s runs on %v, want %d at once", s.Trace(), service, s.Runs(service), on)
+	}
+}
+
 func TestAFreshTieGoesToTheHighestRouterID(t *testing.T) {
 	runs(t, three(t, web(100, 100, 100)), "web", 2)
 }
@@ -88,21 +97,19 @@ func TestAHeldServiceRunsNowhereUntilStart(t *testing.T) {
 
 func TestANodeInStandbyIsNoCandidate(t *testing.T) {
 	s := three(t, web(100, 110, 120))
-	ask(s, 2, machine.VerbStandby, "", "")
-	runs(t, s, "web", 1)
-	ask(s, 1, machine.VerbStandby, "", "")
-	runs(t, s, "web", 0)
-	ask(s, 2, machine.VerbOnline, "", "")
-	runs(t, s, "web", 2)
+	s.Command(2, machine.Command{Verb: machine.VerbStandby})
+	soon(t, s, "web", 1)
+	s.Command(1, machine.Command{Verb: machine.VerbStandby})
+	soon(t, s, "web", 0)
+	s.Command(2, machine.Command{Verb: machine.VerbOnline})
+	soon(t, s, "web", 2)
 }
 
 func TestWhoFailedIsNoCandidateAndNobodyWaitsForIt(t *testing.T) {
 	s := three(t, web(100, 110, 120))
 	s.Script(2, "web", machine.PrimRestart, sim.Behaviour{Outcome: machine.OutcomeFailed})
 	s.Command(2, machine.Command{Verb: machine.VerbRestart, Service: "web"})
-	if !s.RunUntil(500*time.Millisecond, func() bool { on := s.Runs("web"); return len(on) == 1 && on[0] == 1 }) {
-		t.Fatalf("%s\nweb runs on %v half a second after it failed", s.Trace(), s.Runs("web"))
-	}
+	soon(t, s, "web", 1)
 }
 
 func TestANodeThatHoldsBackIsNoCandidate(t *testing.T) {
@@ -158,7 +165,7 @@ func together(t *testing.T, s *sim.Sim, on int) {
 func TestTheLowestPreferenceOfItsCriticalMembersIsAGroups(t *testing.T) {
 	// The lowest of lead and desk: 50, 60, 10; aide, which is not critical, has
 	// the highest on n1 and would win the highest of all for it.
-	s := three(t, office([3]uint8{50, 200, 10}, [3]uint8{250, 5, 250}, [3]uint8{200, 60, 255}))
+	s := three(t, office([3]uint8{50, 60, 255}, [3]uint8{250, 5, 250}, [3]uint8{200, 70, 10}))
 	together(t, s, 1)
 	s.PowerOff(1)
 	s.Run(10 * time.Second)
@@ -176,6 +183,19 @@ func TestAMoveOfAnyMemberTakesTheWholeGroup(t *testing.T) {
 		together(t, s, 0)
 		ask(s, 2, machine.VerbMove, member, "n2")
 		together(t, s, 1)
+	}
+}
+
+func TestAGroupStartsUnderOneClaim(t *testing.T) {
+	s := three(t, office(alike, alike, alike))
+	for k := range 3 {
+		claim := s.Service(s.Runs("lead")[0], "lead").Claim
+		for _, m := range []string{"aide", "desk"} {
+			if c := s.Service(s.Runs(m)[0], m).Claim; c != claim {
+				t.Errorf("%s runs under claim %s, lead under %s", m, c, claim)
+			}
+		}
+		ask(s, 0, machine.VerbMove, "lead", s.Config(k).Host)
 	}
 }
 
@@ -207,6 +227,14 @@ func TestANodeThatLacksACriticalMemberIsNoCandidateForItsGroup(t *testing.T) {
 		}
 		return c
 	})
+	together(t, s, 1)
+	s.PowerOff(1)
+	soon(t, s, "lead", 0)
+	s.Run(10 * time.Second)
+	s.Boot(1)
+	s.Run(20 * time.Second)
+	together(t, s, 0)
+	ask(s, 0, machine.VerbMove, "lead", "n2")
 	together(t, s, 1)
 	ask(s, 1, machine.VerbDisable, "desk", "")
 	together(t, s, 0)

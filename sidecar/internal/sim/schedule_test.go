@@ -98,7 +98,9 @@ func (c schedule) play(trace bool) (*sim.Sim, []string) {
 	s.Unscript()
 	for i := range n {
 		s.Boot(i)
+		s.Thaw(i)
 		s.StartOSPFd(i)
+		s.StartZebra(i)
 		s.StartSrrd(i)
 		s.Configure(i, c.world.config(i, n))
 		s.Command(i, machine.Command{Verb: machine.VerbOnline})
@@ -158,13 +160,14 @@ func moves(s *sim.Sim, n int, name string, step time.Duration) (wrong []string) 
 }
 
 // kinds is how many kinds of deeds do knows.
-const kinds = 36
+const kinds = 50
 
 // do does one deed.
 func (c schedule) do(s *sim.Sim, n int, name string, d deed) {
 	i, j := d.i%n, d.j%n
 	node := fmt.Sprintf("n%d", j+1)
 	pick := func(v ...machine.Verb) machine.Verb { return v[d.arg%uint64(len(v))] }
+	prim := func(v ...machine.Primitive) machine.Primitive { return v[d.arg%uint64(len(v))] }
 	switch d.kind {
 	case 0:
 		s.CrashSrrd(i)
@@ -246,6 +249,38 @@ func (c schedule) do(s *sim.Sim, n int, name string, d deed) {
 		s.Command(i, machine.Command{Verb: pick(machine.VerbMaintenance, machine.VerbMaintenance, machine.VerbOnline, machine.VerbDrain)})
 	case 35:
 		s.Hang(i, time.Duration(d.arg%3000)*time.Millisecond)
+	case 36, 37:
+		s.KillZebra(i)
+	case 38, 39:
+		s.StartZebra(i)
+	case 40:
+		s.RefuseAddress(i, time.Duration(d.arg%5000)*time.Millisecond)
+	case 41:
+		s.RemoveAddress(i, name, time.Duration(d.arg%25000)*time.Millisecond)
+	case 42: // ospfd is back before anybody forgets what it said
+		s.KillOSPFd(i)
+		s.Run(time.Duration(d.arg%400) * time.Millisecond)
+		s.StartOSPFd(i)
+	case 43:
+		if !c.world.tame {
+			s.FailDisk(i, time.Duration(d.arg%5000)*time.Millisecond)
+		}
+	case 44:
+		s.Leap(i, leaps[d.arg%uint64(len(leaps))])
+	case 45: // it reboots with another clock, as one without a battery does
+		s.PowerOff(i)
+		s.Leap(i, leaps[d.arg%uint64(len(leaps))])
+		s.Boot(i)
+	case 46, 47:
+		long := uint64(6000)
+		if c.world.slow {
+			long = 60_000
+		}
+		s.Freeze(i, time.Duration(d.arg%long)*time.Millisecond)
+	case 48:
+		s.Script(i, name, machine.PrimCheck, behaviour(d.arg), behaviour(d.arg/8), behaviour(d.arg/64), behaviour(d.arg/512))
+	case 49:
+		s.Script(i, name, prim(machine.PrimStatus, machine.PrimRestart, machine.PrimDeactivate, machine.PrimStart), behaviour(d.arg/8))
 	case 34:
 		s.Command(i, machine.Command{Verb: pick(machine.VerbClusterFreeze, machine.VerbClusterUnfreeze)})
 	case 29:
@@ -253,8 +288,11 @@ func (c schedule) do(s *sim.Sim, n int, name string, d deed) {
 	}
 }
 
+// leaps are how far a clock may be set.
+var leaps = []time.Duration{-365 * 24 * time.Hour, -time.Hour, -3 * time.Second, 2 * time.Second, time.Hour, 365 * 24 * time.Hour}
+
 func behaviour(arg uint64) sim.Behaviour {
-	switch arg % 5 {
+	switch arg % 6 {
 	case 0:
 		return sim.Behaviour{Outcome: machine.OutcomeFailed}
 	case 1:
@@ -263,6 +301,8 @@ func behaviour(arg uint64) sim.Behaviour {
 		return sim.Behaviour{Outcome: machine.OutcomeRecall, Recall: 300 * time.Millisecond}
 	case 3:
 		return sim.Behaviour{After: 800 * time.Millisecond}
+	case 4:
+		return sim.Behaviour{Lies: true}
 	}
 	return sim.Behaviour{Outcome: machine.OutcomeUnknown}
 }

@@ -95,6 +95,7 @@ func New(o Options) *Sim {
 		if i < len(o.Skew) {
 			h.skew = o.Skew[i]
 		}
+		h.thawed, h.dropped, h.stolen = notYet, map[netip.Addr]bool{}, map[netip.Addr]time.Duration{}
 		s.hosts = append(s.hosts, h)
 		for _, sv := range c.Services {
 			if sv.Strict() && !slices.Contains(s.strict, sv.Name) {
