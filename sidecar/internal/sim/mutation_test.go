@@ -18,10 +18,10 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a candidate is reachable", "peer.go", "\tcase !p.reaches(o.scope):\n", "\tcase false:\n"},
 	{"a candidate's srrd lives", "peer.go", "\tcase p.node == nil:\n\t\treturn BecauseSrrdGone\n", ""},
 	{"a candidate has not failed", "decide.go", "\tcase o.said.State == advert.Failed:\n", "\tcase false:\n"},
-	{"a candidate is online", "decide.go", "\tcase advert.Standby:\n\t\treturn Reason{Code: BecauseStandby}\n", ""},
+	{"a candidate is online", "decide.go", "\tcase advert.Standby:\n\t\treturn BecauseStandby\n", ""},
 	{"a node in standby takes nothing", "decide.go", "\tcase n.state == advert.Standby:\n", "\tcase false:\n"},
 	{"a candidate is past startup_hold and failback_delay", "decide.go", "\tcase !self.claims() && n.holding(u):\n", "\tcase false:\n"},
-	{"a candidate offers every critical service of its group", "unit.go", "why = Reason{Code: BecauseNotOfferedThere}", "why = Reason{}"},
+	{"a candidate offers every critical service of its group", "unit.go", "why := BecauseNotOfferedThere", "why := BecauseNone"},
 	{"a node that lacks a critical service carries no group", "unit.go", "\t\tif why.Code == BecauseNone && m.config != Active && m.phase != phaseStarted && !n.foundRunning(m) {\n\t\t\twhy = Reason{Code: BecauseNotOffered}", "\t\tif why.Code == BecauseNotLocal {\n\t\t\twhy = Reason{}"},
 	{"what is held runs nowhere", "decide.go", "\tcase s.hold.On:\n", "\tcase false:\n"},
 	// The order.
@@ -33,7 +33,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a fresh tie goes to the highest router id", "decide.go", "return a.router > b.router\n", "return a.router < b.router\n"},
 	// Groups. That a pin is one for all of them is kept twice, by who gives it and
 	// by who reads it: either alone may be wrong.
-	{"a group is placed as one", "unit.go", "\tif s.grouped == \"\" || len(n.groups[s.grouped]) == 0 {\n", "\tif true {\n"},
+	{"a group is placed as one", "unit.go", "s.grouped != \"\" && g != nil {", "false {"},
 	{"a group's preference is that of its critical members", "unit.go", "\t\tif !critical || u.critical(o.s) {\n", "\t\tif !critical || u.group != \"\" {\n"},
 	{"a group's preference is the lowest of them", "unit.go", "\t\t\tc.pref = min(c.pref, int(m.cfg.Preference))\n", "\t\t\tc.pref = int(m.cfg.Preference)\n"},
 	{"a group has one claim", "life.go", "if m != s && m.cfg != nil && has(m.phase.state()) > 0 && m.claim > s.used {", "if false {"},
@@ -54,7 +54,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a holder yields to a better claimant", "decide.go", "\tby, ok := n.betterClaimant(u, self)\n\tif !ok {", "\tby, ok := n.betterClaimant(u, self)\n\tif ok = false; !ok {"},
 	{"a holder stops for nobody who does not claim", "decide.go", "\t\tif !r.claims() {\n\t\t\tcontinue\n\t\t}\n\t\tif c := u.candidate(r); c.better(best) &&", "\t\tif c := u.candidate(r); c.better(best) &&"},
 	{"who never claims is passed over", "absorb.go", "\t\t\ts.passed[v.Awaited] = v.AwaitedStamp\n", ""},
-	{"one passed over stays so until its LSA changes", "decide.go", "st, ok := s.passed[c.router]; ok && st == r.stamp()", "st, ok := s.passed[c.router]; ok && st != r.stamp()"},
+	{"one passed over stays so until its LSA changes", "decide.go", "ok && was == stamp && !st.c.claims()", "ok && was != stamp && !st.c.claims()"},
 	// Pins.
 	{"a pin is void when its target is no candidate", "plan.go", "\tcase s.pinSeen:\n", "\tcase false:\n"},
 	{"every offerer takes the newest pin over", "peer.go", "\tif o.said.Pin.Newer(s.pin) {\n", "\tif false {\n"},
