@@ -33,6 +33,9 @@ func (l *Lab) prepare(h *Host) ([]*daemon, error) {
 		if strings.HasPrefix(text, "#!") {
 			mode = 0o755
 		}
+		if filepath.Base(rel) == "keys" {
+			mode = 0o600 // srrd refuses secrets that others can read
+		}
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			return nil, err
 		}

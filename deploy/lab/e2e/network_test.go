@@ -96,6 +96,13 @@ func lan(name string, members ...lab.Member) lab.Segment {
 	return lab.Segment{Name: name, LAN: true, Members: members}
 }
 
+// patient has a network lose nobody: for tests in which what must not happen is
+// not to be hidden by what a busy machine makes of BFD.
+func patient(t *lab.Topology) *lab.Topology {
+	t.Defaults.OSPF.BFD, t.Defaults.OSPF.Dead = "off", 40
+	return t
+}
+
 // inArea puts a segment into an area other than 0.
 func inArea(s lab.Segment, area string) lab.Segment {
 	s.Area = area

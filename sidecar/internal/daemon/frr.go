@@ -41,7 +41,7 @@ func dialer(f config.FRR) vty.Dialer {
 
 // wants is what the configuration needs of FRR.
 func wants(c *config.Config) doctor.Wants {
-	w := doctor.Wants{Table: c.Daemon.FRR.Table}
+	w := doctor.Wants{Table: c.Daemon.FRR.Table, Signed: len(c.Daemon.Authentication.Ring.Accept) > 0}
 	for _, m := range c.Machine.Services {
 		s := c.Services[m.Name]
 		w.Addresses = append(w.Addresses, m.Addresses...)

@@ -90,6 +90,8 @@ interface eth0
  ip ospf bfd
  ip ospf bfd profile srrd
  ip ospf retransmit-interval 1
+ ip ospf authentication message-digest
+ ip ospf message-digest-key 1 md5 secret
 exit
 !
 router ospf
@@ -121,7 +123,7 @@ var backbone = vty.OSPFArea{ID: netip.IPv4Unspecified(), Backbone: true, ActiveI
 // tuned is a node on which nothing is to be found.
 func tuned() Facts {
 	return Facts{
-		Wants:   Wants{Table: 99, Local: true, AS: true, Addresses: []netip.Addr{addr("10.250.0.1")}},
+		Wants:   Wants{Table: 99, Local: true, AS: true, Signed: true, Addresses: []netip.Addr{addr("10.250.0.1")}},
 		Release: release(8, 4, 4),
 		Zebra:   vty.ParseRunning(tunedZebra), OSPF: vty.ParseRunning(tunedOSPF), BFD: vty.ParseRunning(tunedBFD),
 		State: vty.OSPFState{Running: true, RouterID: addr("1.1.1.1"), OpaqueCapable: true,
@@ -137,6 +139,7 @@ func tuned() Facts {
 // plain is FRR as Debian starts it, with nothing but a network statement.
 func plain() Facts {
 	f := tuned()
+	f.Wants.Signed = false
 	f.Zebra, f.OSPF, f.BFD = vty.ParseRunning(plainZebra), vty.ParseRunning(plainOSPF), vty.Block{}
 	f.State = vty.OSPFState{Running: true, RouterID: addr("10.1.0.1"), SPFHold: 50 * time.Millisecond,
 		LSAMinArrival: time.Second, LSAInterval: 5 * time.Second, Areas: []vty.OSPFArea{backbone}}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -30,6 +31,7 @@ func Examine(f Facts) []Finding {
 			e.neighbors()
 			e.designated()
 			e.detection()
+			e.authentication()
 		}
 	}
 	e.api()
@@ -48,6 +50,7 @@ func (e *examination) transit() {
 			e.timers()
 			e.neighbors()
 			e.detection()
+			e.authentication()
 		}
 	}
 	e.workQueue()
@@ -353,6 +356,42 @@ func (e *examination) designated() {
 			Text: fmt.Sprintf("This node is the designated router of the network on %s. When it dies the others there recompute twice and lose each other "+
 				"for a moment, and two of them may take a service over. Where the network has a router, let that one be it.", i.Name),
 			Steps: []string{fmt.Sprintf("vtysh -c 'configure terminal' -c 'interface %s' -c 'ip ospf priority 0', if a router there keeps a priority above 0", i.Name)},
+		})
+	}
+}
+
+// authentication looks at who may speak OSPF here. What srrd signs is only what
+// its LSAs say: that they are there, and every route, is OSPF's own.
+func (e *examination) authentication() {
+	router, _ := e.OSPF.Block("router ospf")
+	var open []Interface
+	for _, i := range e.active() {
+		block, _ := e.OSPF.Block("interface " + i.Name)
+		area := router.Has(fmt.Sprintf("area %s authentication message-digest", i.Area)) ||
+			i.Area == netip.IPv4Unspecified() && router.Has("area 0 authentication message-digest")
+		if !area && !block.Has("ip ospf authentication message-digest") && !block.Has("ip ospf authentication key-chain") {
+			open = append(open, i)
+		}
+	}
+	if len(open) > 0 {
+		var steps []string
+		for _, i := range open {
+			steps = append(steps, fmt.Sprintf("vtysh -c 'configure terminal' -c 'interface %s' -c 'ip ospf message-digest-key 1 md5 SECRET' "+
+				"-c 'ip ospf authentication message-digest'", i.Name))
+		}
+		e.add(Finding{
+			Severity: Advice, Subject: "authentication of OSPF", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("OSPF takes packets from anybody on %s: whoever is on that link can speak as any router, announce a service address, "+
+				"or withdraw it and what is flooded. All routers of a link change together, or lose each other meanwhile.", names(open)),
+			Steps: steps,
+		})
+	}
+	if !e.Wants.Signed && !e.Wants.Transit {
+		e.add(Finding{
+			Severity: Advice, Subject: "authentication of LSAs", Daemon: vty.OSPF,
+			Text: "What srrd floods is not signed: any router of the network can claim a service, and be believed.",
+			Steps: []string{"(umask 077; srrd key 1 >/etc/srrd/keys)",
+				"the same file on every node, and in srrd.yaml: authentication: {keys: keys, required: no}; once all sign, required: yes"},
 		})
 	}
 }

@@ -20,6 +20,7 @@ type Wants struct {
 	AS           bool         // scope as is used
 	Areas        []netip.Addr // of scope area
 	Links        []string     // of scope link
+	Signed       bool         // srrd has keys to sign its LSAs with
 }
 
 // Facts is all that Examine looks at. What could not be learnt is left zero,

@@ -170,11 +170,13 @@ slow: zebra work-queue
 advice: redistribute table 99
 advice: no neighbour
 advice: retransmit-interval on eth0
-advice: OSPF-API is open`, "advice: no neighbour\nadvice: OSPF-API is open"
+advice: authentication of OSPF
+advice: authentication of LSAs
+advice: OSPF-API is open`, "advice: no neighbour\nadvice: authentication of OSPF\nadvice: authentication of LSAs\nadvice: OSPF-API is open"
 	if old { // its ospfd must not be asked for interfaces
 		const more = "advice: release\nadvice: scope as and the death of srrd\n"
-		want = strings.NewReplacer("slow: BFD on eth0\n", "", "advice: retransmit-interval on eth0\n", "", "advice: redistribute", more+"advice: redistribute").Replace(want)
-		left = more + left
+		want = strings.NewReplacer("slow: BFD on eth0\n", "", "advice: retransmit-interval on eth0\n", "", "advice: authentication of OSPF\n", "", "advice: redistribute", more+"advice: redistribute").Replace(want)
+		left = more + strings.Replace(left, "advice: authentication of OSPF\n", "", 1)
 	}
 	if got := subjects(before); got != want {
 		t.Errorf("before:\n%s\nwant\n%s", got, want)
