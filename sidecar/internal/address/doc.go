@@ -38,6 +38,11 @@
 // addresses whose label ends in ":srrd". Whoever has the same address on the
 // node already keeps it, and the service is told where.
 //
+// The same holds for the lines in ospfd that announce addresses: ospfd is asked
+// for them every two seconds, and what somebody took out (an operator, or
+// frr-reload.py, which removes what its file does not have) is put back, and
+// said to have been.
+//
 // An address of driver netlink has a lifetime and is renewed every third of
 // it: if this process dies or hangs, the kernel removes it.
 //

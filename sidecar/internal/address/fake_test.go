@@ -164,7 +164,16 @@ func (v *fakeVTY) Configure(ctx context.Context, _ vty.Class, lines ...string) e
 	return v.err
 }
 
+// runs sets what ospfd's running configuration is from now on.
+func (v *fakeVTY) runs(text string, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.running, v.err = text, err
+}
+
 func (v *fakeVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return vty.ParseRunning(v.running), v.err
 }
 
@@ -305,6 +314,68 @@ func TestAFrozenOspfdDelaysNoLocalAddress(t *testing.T) {
 		if diff := cmp.Diff(want, b.said()); diff != "" {
 			t.Error(diff)
 		}
+	})
+}
+
+func TestLinesSomebodyTakesOutOfOspfdArePutBack(t *testing.T) {
+	const bare = "router ospf\n ospf router-id 1.1.1.1\n"
+	const set = bare + " redistribute table 99\n redistribute connected route-map SRRD-VIP\nexit\n" +
+		"ip prefix-list SRRD-VIP seq 5 permit 10.250.0.1/32\nroute-map SRRD-VIP permit 10\n match ip address prefix-list SRRD-VIP\nexit\n"
+	inBubble(t, services{
+		"web":  {Name: "web", Addresses: []netip.Addr{netip.MustParseAddr("10.250.0.3")}},
+		"news": {Name: "news", Addresses: []netip.Addr{x1}, Setting: alias(AnnounceRedistribute)},
+	}, func(b *bubble) {
+		time.Sleep(time.Minute) // virtual time: before Prepare nothing is anybody's
+		synctest.Wait()
+		if got := b.vty.take(); len(got) > 0 {
+			t.Fatalf("set %q before Prepare", got)
+		}
+		if err := b.Prepare(b.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(b.vty.take(), "\n"); !strings.Contains(got, "redistribute table 99") {
+			t.Fatalf("Prepare set %q", got)
+		}
+		quiet := func(when string) {
+			t.Helper()
+			said := len(b.notes)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := b.vty.take(); len(got) > 0 || len(b.notes) > said {
+				t.Fatalf("%s: set %q, said %q", when, got, b.notes[said:])
+			}
+		}
+		b.vty.runs(set, nil)
+		quiet("with everything there")
+		for _, c := range []struct{ name, running, want string }{
+			{"the redistribution of the table", strings.Replace(set, " redistribute table 99\n", "", 1), "router ospf / redistribute table 99"},
+			{"the redistribution of aliases", strings.Replace(set, " redistribute connected route-map SRRD-VIP\n", "", 1), "router ospf / redistribute connected route-map SRRD-VIP"},
+			{"the prefix-list", strings.Replace(set, "ip prefix-list SRRD-VIP seq 5 permit 10.250.0.1/32\n", "", 1), "ip prefix-list SRRD-VIP permit 10.250.0.1/32"},
+			{"the route-map", set[:strings.Index(set, "route-map SRRD-VIP permit")], "route-map SRRD-VIP permit 10 / match ip address prefix-list SRRD-VIP / exit"},
+		} {
+			b.vty.runs(c.running, nil)
+			time.Sleep(lookEvery)
+			synctest.Wait()
+			if got := strings.Join(b.vty.take(), "\n"); got != c.want {
+				t.Errorf("%s was taken away: set %q, want %q", c.name, got, c.want)
+			}
+			if last := b.notes[len(b.notes)-1]; !strings.HasPrefix(last, "ospfd lacked lines that were set before") {
+				t.Errorf("%s was taken away: said %q", c.name, last)
+			}
+			b.vty.runs(set, nil)
+			quiet(c.name + " is back")
+		}
+		b.vty.runs("", nil)
+		quiet("without `router ospf`")
+		b.vty.runs(set, errors.New("ospfd does not answer"))
+		quiet("with an ospfd that does not answer")
+		b.vty.runs(strings.Replace(set, "connected route-map SRRD-VIP", "connected route-map MINE", 1), nil)
+		time.Sleep(lookEvery)
+		synctest.Wait()
+		if last := b.notes[len(b.notes)-1]; !strings.Contains(last, "route-map has to let the service addresses through") {
+			t.Errorf("said %q", last)
+		}
+		quiet("once that was said")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sync/errgroup"
@@ -139,10 +140,15 @@ func (p *Port) Run(ctx context.Context) error {
 
 // talk is the goroutine of the speaker.
 func (p *Port) talk(ctx context.Context) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			p.speaker.look(ctx)
+			continue
 		case <-p.jobs.ready:
 		}
 		for _, j := range p.jobs.take() {

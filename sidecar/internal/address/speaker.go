@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,10 @@ type VTY interface {
 
 // vtyPatience bounds one job: a frozen daemon answers neither yes nor no.
 const vtyPatience = 5 * time.Second
+
+// lookEvery is how often ospfd is asked whether what was set in it is still
+// there. The answer costs it some 70 µs (FRR-FACTS A1), and nothing is flooded.
+const lookEvery = 2 * time.Second
 
 // jobKind is what a job of the speaker is about.
 type jobKind uint8
@@ -66,6 +71,8 @@ type speaker struct {
 	kept    map[netip.Addr]bool
 	foreign map[netip.Addr]bool // statements of the operator, as of the last Prepare
 	permits map[netip.Addr]bool // let through, as of the last Prepare
+	set     bool                // the last Prepare has set everything
+	said    []string            // what was last said of what is there
 }
 
 func (s *speaker) do(ctx context.Context, j job) error {
@@ -81,7 +88,7 @@ func (s *speaker) do(ctx context.Context, j job) error {
 	case jobPermit:
 		return s.permit(ctx, j.addr)
 	case jobPrepare:
-		return s.prepare(ctx)
+		return s.prepare(ctx, false)
 	}
 	return fmt.Errorf("address: no job of kind %d", j.kind)
 }
@@ -199,11 +206,28 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr) error {
 	if known {
 		return nil
 	}
-	return s.prepare(ctx)
+	return s.prepare(ctx, false)
 }
 
-// prepare brings ospfd's policy and statements up to date.
-func (s *speaker) prepare(ctx context.Context) error {
+// look puts back what somebody has taken out of ospfd since the last Prepare:
+// an operator, or frr-reload.py, which removes what its file does not have. An
+// address that is not announced serves nobody, and a node that redistributes
+// nothing is no AS boundary router, which other areas take for unreachable.
+//
+// An ospfd that does not answer, or has no `router ospf` at the moment, is no
+// news here: its session ends, and Prepare comes with the next one.
+func (s *speaker) look(ctx context.Context) {
+	if !s.set {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
+	defer cancel()
+	_ = s.prepare(ctx, true)
+}
+
+// prepare brings ospfd's policy and statements up to date. What is missing
+// although it has been set is said to be so.
+func (s *speaker) prepare(ctx context.Context, again bool) error {
 	running, err := s.vty.Running(ctx, vty.OSPF)
 	if err != nil {
 		return err
@@ -227,13 +251,30 @@ func (s *speaker) prepare(ctx context.Context) error {
 		}
 	}
 	s.foreign, s.permits = p.foreign, p.permits
-	for _, line := range p.notes {
-		s.log(machine.LevelInfo, line)
-	}
+	s.tell(p, again)
 	if err := s.note(p.after); err != nil {
 		return err
 	}
-	return s.sweep(ctx)
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
+	s.set = true
+	return nil
+}
+
+// tell logs what was done, and what was found once as long as it stays so.
+func (s *speaker) tell(p preparation, again bool) {
+	did := len(p.policy)+len(p.ospf) > 0
+	back := slices.DeleteFunc(slices.Concat(p.policy, p.ospf), func(line string) bool { return strings.HasPrefix(line, "no ") })
+	for _, line := range p.notes {
+		if did || !slices.Contains(s.said, line) {
+			s.log(machine.LevelInfo, line)
+		}
+	}
+	if again && len(back) > 0 {
+		s.log(machine.LevelWarning, "ospfd lacked lines that were set before, and services need them; they were put back: "+strings.Join(back, ", "))
+	}
+	s.said = p.notes
 }
 
 // sweep removes the lines of driver vty that nobody wants.
