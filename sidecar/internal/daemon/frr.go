@@ -104,7 +104,11 @@ func (f *frr) check(ctx context.Context) (ospf.Standing, error) {
 	}
 	st := ospf.Standing{Router: facts.State.RouterID}
 	for _, i := range facts.Interfaces {
-		st.DeadInterval = max(st.DeadInterval, time.Duration(i.Dead)*time.Second)
+		dead := time.Duration(i.Dead) * time.Second
+		st.DeadInterval = max(st.DeadInterval, dead)
+		if dead > 0 && (st.Quickest == 0 || dead < st.Quickest) {
+			st.Quickest = dead
+		}
 	}
 	return st, nil
 }

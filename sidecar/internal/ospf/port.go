@@ -23,6 +23,7 @@ import (
 type Standing struct {
 	Router       netip.Addr
 	DeadInterval time.Duration // the longest of any interface; 0: not known
+	Quickest     time.Duration // the shortest; 0: not known
 }
 
 // Refused is the error of a Check that found ospfd unusable, in words.
@@ -408,6 +409,9 @@ func (p *Port) place(s machine.Scope) (ifAddr, area netip.Addr, err error) {
 	}
 	return zero, zero, nil
 }
+
+// everything is what a session wants to hear of.
+var everything = ospfapi.Filter{Types: allTypes, Origin: ospfapi.AnyOrigin}
 
 var allTypes = func() ospfapi.TypeMask {
 	var t []ospfapi.LSType

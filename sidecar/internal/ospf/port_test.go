@@ -328,6 +328,53 @@ func TestOspfdClosesTheConnectionAndTakesTheNext(t *testing.T) {
 	h.expect("Synced{}")
 }
 
+func TestAnOspfdThatHangsCountsAsLost(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
+	h := run(t, srv, func(c *Config) {
+		c.Check = func(context.Context) (Standing, error) {
+			return Standing{Router: srv.RouterID(), DeadInterval: 40 * time.Second, Quickest: 2 * time.Second}, nil
+		}
+	})
+	h.expect("Synced{}")
+	resume := srv.Stall()
+	h.expect("down: ospfd has not answered for 1s: it hangs, or was stopped")
+	resume() // and it sees that the client of before is gone
+	h.expect("OSPFUp{Router:10.0.0.1 DeadInterval:40s}")
+	h.expect("Synced{}")
+}
+
+func TestAskingWhetherOspfdLivesChangesNothing(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
+	h := run(t, srv, nil)
+	h.expect("Synced{}")
+	asked := func() (n int) {
+		for _, r := range srv.Requests() {
+			if e, is := r.Request.(ospfapi.RegisterEvents); is && e.Filter.Types == allTypes && e.Filter.Origin == ospfapi.AnyOrigin {
+				n++
+			}
+		}
+		return n
+	}
+	srv.Await(t, "two questions after the sync's own", func() bool { return asked() >= 3 })
+	srv.Inject(area0, daemonLSA(t, ospfapi.OpaqueAS, 0, r2, firstSeq, nodeBody(t, "n2", 1)))
+	h.await("the LSA that came then", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })
+	for _, w := range h.words() {
+		if strings.HasPrefix(w, "down: ") {
+			t.Error(w)
+		}
+	}
+}
+
+func TestPatienceWithOspfdIsHalfItsShortestDeadInterval(t *testing.T) {
+	for quickest, want := range map[time.Duration]time.Duration{
+		0: 10 * time.Second, time.Second: time.Second, 4 * time.Second: 2 * time.Second, 40 * time.Second: 10 * time.Second,
+	} {
+		if got := (Standing{Quickest: quickest}).patience(); got != want {
+			t.Errorf("with %s: %s, want %s", quickest, got, want)
+		}
+	}
+}
+
 func TestAnotherRouterIDEndsTheSession(t *testing.T) {
 	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
 	h := run(t, srv, nil)

@@ -100,6 +100,13 @@ func (p *Port) session(ctx context.Context) error {
 		}
 		return nil
 	})
+	g.Go(func() error {
+		err := heartbeat(ctx, c, &standing)
+		if err != nil {
+			cancel(err)
+		}
+		return err
+	})
 	err = g.Wait()
 	p.client.Store(nil)
 	_ = c.Close() // ended already
@@ -180,7 +187,7 @@ func (p *Port) usable(ctx context.Context) error {
 // on the way.
 func (p *Port) sync(ctx context.Context, c *ospfapi.Client) error {
 	for {
-		err := c.SyncAll(ctx, ospfapi.Filter{Types: allTypes, Origin: ospfapi.AnyOrigin})
+		err := c.SyncAll(ctx, everything)
 		if !errors.Is(err, ospfapi.ErrOverflow) {
 			return err
 		}
