@@ -5,6 +5,7 @@
 # make install DESTDIR= PREFIX=/usr
 # make fuzz TIME=5s
 # make soak EVENTS=10000000   random schedules of faults on simulated clusters
+# make chaos SEED=1 MINUTES=10   random faults on real daemons, and an audit (root)
 
 SHELL   = /bin/sh
 GO     ?= go
@@ -26,13 +27,16 @@ TIME ?= 5s
 # seed on: each night another one.
 EVENTS ?= 10000000
 SEED   ?= 1
+# How long chaos breaks things, and where its logs stay (KEEP_LOGS=DIR).
+MINUTES ?= 10
+KEEP_LOGS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # The samples name this place, whatever PREFIX is.
 LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
 LDFLAGS  = -X main.version=$(VERSION)
 
-.PHONY: all build demo bench test fuzz soak install clean
+.PHONY: all build demo bench test fuzz soak chaos install clean
 
 all: build
 
@@ -60,6 +64,11 @@ fuzz:
 
 soak:
 	@$(GO) test -count=1 -timeout 6h -v -run TestRandomSchedules ./sidecar/internal/sim -events $(EVENTS) -seed $(SEED)
+
+chaos:
+	@deploy/install/packages test
+	@$(MAKE) -s build
+	@bin/srrchaos -seed $(SEED) -minutes $(MINUTES) $(if $(KEEP_LOGS),-keep '$(KEEP_LOGS)')
 
 # A configuration that is there stays; the sample beside it is always the newest.
 install: build

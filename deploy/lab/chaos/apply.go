@@ -1,0 +1,416 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/srrd/srrd/deploy/lab"
+	"github.com/srrd/srrd/vty"
+)
+
+// mend takes a fault back. It may be called while others are still there.
+type mend func(ctx context.Context) error
+
+// none is the repair of what srrd has to repair by itself.
+func none(context.Context) error { return nil }
+
+// startPatience bounds the start of a daemon on a machine that is busy, and the
+// orderly end of one, which waits for stop primitives.
+const startPatience = 60 * time.Second
+
+// apply lets a fault happen. What it breaks for routing is noted in a.
+func (r *run) apply(ctx context.Context, a *Applied) (mend, error) {
+	host, name, _ := strings.Cut(a.Target, "/")
+	switch a.Kind {
+	case "daemons":
+		return r.daemons(a)
+	case "cut":
+		a.Broken = []string{a.Target}
+		return r.heal(a.Target), r.lab.Cut(a.Target, lab.Cut(a.Arg))
+	case "loss":
+		a.Broken = []string{a.Target}
+		dir, percent, _ := strings.Cut(a.Arg, " ")
+		share, err := strconv.ParseFloat(percent, 64)
+		if err != nil {
+			return none, err
+		}
+		return r.heal(a.Target), r.lab.Loss(a.Target, lab.Direction(dir), share/100)
+	case "delay":
+		a.Broken = []string{a.Target}
+		d, j, _ := strings.Cut(a.Arg, " ")
+		delay, err := time.ParseDuration(d)
+		if err != nil {
+			return none, err
+		}
+		jitter, err := time.ParseDuration(j)
+		if err != nil {
+			return none, err
+		}
+		return r.heal(a.Target), r.lab.Delay(a.Target, delay, jitter)
+	case "partition":
+		a.Broken = strings.Split(a.Target, ",")
+		var errs []error
+		for _, p := range a.Broken {
+			errs = append(errs, r.lab.Cut(p, lab.Cut(a.Arg)))
+		}
+		return r.heal(a.Broken...), errors.Join(errs...)
+	case "router death", "reboot":
+		return r.power(a)
+	case "frr-reload":
+		return none, r.frrReload(ctx, a.Target)
+	case "write":
+		return none, r.write(ctx, a.Target, a.Arg)
+	case "delete":
+		return none, r.delete(ctx, a)
+	case "lo down":
+		a.Broken = []string{a.Target} // nothing on the node is reached by its service addresses
+		return func(ctx context.Context) error { return r.ip(ctx, a.Target, "link", "set", "lo", "up") },
+			r.ip(ctx, a.Target, "link", "set", "lo", "down")
+	case "move":
+		return r.operator(ctx, a, "service "+a.Target+" move "+a.Arg, a.Arg, "service "+a.Target+" unmove")
+	case "stop":
+		return r.operator(ctx, a, "service "+a.Target+" stop", a.Arg, "service "+a.Target+" start")
+	case "disable":
+		return r.operator(ctx, a, "service "+name+" disable", host, "service "+name+" enable")
+	case "freeze":
+		return r.operator(ctx, a, "service "+a.Target+" freeze", a.Arg, "service "+a.Target+" unfreeze")
+	case "node":
+		return r.operator(ctx, a, "node "+a.Arg, a.Target, "node online")
+	case "config":
+		return r.config(ctx, a, host, name)
+	case "process":
+		return none, r.process(a)
+	case "primitive":
+		return r.primitive(a, host, name)
+	}
+	return none, fmt.Errorf("fault %q: not known", a.Kind)
+}
+
+func (r *run) heal(ports ...string) mend {
+	return func(context.Context) error {
+		var errs []error
+		for _, p := range ports {
+			errs = append(errs, r.lab.Heal(p))
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// daemons ends or stops some daemons of a host, and brings them back as systemd
+// and watchfrr do: a dead zebra takes the others along, what hangs for too long
+// is killed.
+func (r *run) daemons(a *Applied) (mend, error) {
+	how, list, _ := strings.Cut(a.Arg, " ")
+	names := strings.Split(list, ",")
+	if slices.ContainsFunc(names, func(n string) bool { return n != "srrd" }) {
+		a.Broken = []string{a.Target}
+	}
+	leaderless := slices.Contains(names, "srrd") && how != "TERM" // TERM stops the services first
+	if leaderless {
+		r.note(a.Target, "srrd gone")
+	}
+	var errs []error
+	for _, n := range names {
+		switch how {
+		case "TERM":
+			errs = append(errs, r.lab.Kill(a.Target, n, syscall.SIGTERM))
+		case "KILL":
+			errs = append(errs, r.lab.Kill(a.Target, n, syscall.SIGKILL))
+		default:
+			errs = append(errs, r.lab.Freeze(a.Target, n))
+		}
+	}
+	back := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		if how == "STOP" {
+			var errs []error
+			for _, n := range names {
+				errs = append(errs, r.lab.Thaw(a.Target, n))
+			}
+			if leaderless {
+				r.note(a.Target, "srrd here")
+			}
+			return errors.Join(errs...)
+		}
+		again := slices.Clone(names)
+		if slices.Contains(names, "zebra") {
+			again = append(again, frrDaemons...)
+		}
+		for _, n := range slices.Compact(slices.Sorted(slices.Values(again))) {
+			if n == "srrd" && how == "TERM" {
+				if err := r.awaitEnd(ctx, a.Target, n); err != nil {
+					return err
+				}
+				continue
+			}
+			pid, err := r.lab.PID(a.Target, n)
+			if err != nil {
+				return err
+			}
+			if pid != 0 {
+				if err := r.lab.Kill(a.Target, n, syscall.SIGKILL); err != nil {
+					return err
+				}
+			}
+		}
+		err := r.lab.Boot(ctx, a.Target)
+		if leaderless {
+			r.note(a.Target, "srrd here")
+		}
+		return err
+	}
+	return back, errors.Join(errs...)
+}
+
+// awaitEnd waits until a daemon that was told to end has done so.
+func (r *run) awaitEnd(ctx context.Context, host, name string) error {
+	err := r.lab.Wait(ctx, func() error {
+		if pid, err := r.lab.PID(host, name); err != nil || pid != 0 {
+			return errors.Join(err, fmt.Errorf("%s on %s has not ended since SIGTERM", name, host))
+		}
+		return nil
+	})
+	return err
+}
+
+// power lets a host lose its power: its processes, its kernel's state, its
+// cables.
+func (r *run) power(a *Applied) (mend, error) {
+	a.Broken = []string{a.Target}
+	node := slices.Contains(r.world.nodes, a.Target)
+	errs := []error{r.lab.Cut(a.Target, lab.Carrier), r.lab.Crash(a.Target)}
+	if node {
+		r.note(a.Target, "reboot")
+	}
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		return errors.Join(r.lab.Heal(a.Target), r.lab.Boot(ctx, a.Target))
+	}, errors.Join(errs...)
+}
+
+// etc gives a command a /etc/frr of the host's own, in its mount namespace.
+func (r *run) etc(ctx context.Context, host, script string) error {
+	dir := filepath.Join(r.lab.Vars(host).Dir, "etc-frr")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	// frr-reload.py runs vtysh a dozen times, each a process of its own.
+	ctx, cancel := context.WithTimeout(ctx, 3*startPatience)
+	defer cancel()
+	_, err := r.lab.Exec(ctx, host, "sh", "-c", "mount --bind "+dir+" /etc/frr && mount -t tmpfs tmpfs /var/log/frr && "+script)
+	return err
+}
+
+// frrReload loads the configuration that the host began with: everything that
+// was set meanwhile is unknown to it and is wiped.
+func (r *run) frrReload(ctx context.Context, host string) error {
+	v := r.lab.Vars(host)
+	var text strings.Builder
+	for _, d := range []string{"zebra", "bfdd", "ospfd"} {
+		text.WriteString(r.operators[host][d])
+	}
+	path := filepath.Join(v.Dir, "frr.conf")
+	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	return r.etc(ctx, host, "touch /etc/frr/vtysh.conf && python3 /usr/lib/frr/frr-reload.py --reload "+path+" >"+v.LogDir+"/frr-reload.log 2>&1")
+}
+
+// write saves the running configuration: of all daemons by vtysh, or as the
+// command `write` of one does.
+func (r *run) write(ctx context.Context, host, how string) error {
+	if how == "vtysh" {
+		return r.etc(ctx, host, "touch /etc/frr/frr.conf /etc/frr/vtysh.conf && vtysh -c 'write memory'")
+	}
+	return r.inDaemon(ctx, host, how, func(ctx context.Context, s *vty.Session) error {
+		_, err := s.Exec(ctx, "write")
+		return err
+	})
+}
+
+// inDaemon runs commands in a privileged session with one of FRR's daemons.
+func (r *run) inDaemon(ctx context.Context, host, name string, f func(context.Context, *vty.Session) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	s, err := vty.Dial(ctx, filepath.Join(r.lab.Vars(host).VtyDir, name+".vty"))
+	if err == nil {
+		defer s.Close()
+		if err = s.Enable(ctx); err == nil {
+			err = f(ctx, s)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s on %s: %w", name, host, err)
+	}
+	return nil
+}
+
+// delete takes away what srrd has set up, as somebody does who does not know
+// what it is for. What is not there cannot be deleted, and that is no error.
+func (r *run) delete(ctx context.Context, a *Applied) error {
+	host := a.Target
+	if host == "holder" {
+		name := "web"
+		if a.Arg == "alias" || a.Arg == "prefix-list" || a.Arg == "route-map" || a.Arg == "redistribute connected" {
+			name = "shop"
+		}
+		if host = r.holder(name); host == "" {
+			a.Note = name + " ran nowhere"
+			return nil
+		}
+	}
+	a.Note = "on " + host
+	line := ""
+	switch a.Arg {
+	case "route":
+		_ = r.ip(ctx, host, "route", "flush", "table", "local", "proto", "201") // none there
+		return nil
+	case "alias":
+		_ = r.ip(ctx, host, "address", "del", "10.250.0.2/32", "dev", "lo") // not there
+		return nil
+	case "redistribute table":
+		line = "router ospf\nno redistribute table 201"
+	case "redistribute connected":
+		line = "router ospf\nno redistribute connected"
+	case "prefix-list":
+		line = "no ip prefix-list SRRD-VIP"
+	case "route-map":
+		line = "no route-map SRRD-VIP"
+	}
+	err := r.inDaemon(ctx, host, "ospfd", func(ctx context.Context, s *vty.Session) error {
+		return s.Configure(ctx, strings.Split(line, "\n")...)
+	})
+	if err != nil {
+		a.Note += ": " + err.Error()
+	}
+	return nil
+}
+
+func (r *run) ip(ctx context.Context, host string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := r.lab.Exec(ctx, host, append([]string{"ip"}, args...)...)
+	return err
+}
+
+// operator says something to a node's srrd, and something else to end it. A
+// node may refuse (the target of a move is no candidate, srrd is down), which
+// is its right; the end is said until it is taken.
+func (r *run) operator(ctx context.Context, a *Applied, command, node, back string) (mend, error) {
+	if out, err := r.srrsh(ctx, node, command); err != nil {
+		a.Note = fmt.Sprintf("%s: %v", strings.TrimSpace(out), err)
+	}
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		return r.lab.Wait(ctx, func() error {
+			_, err := r.srrsh(ctx, node, back)
+			var said *vty.StatusError
+			if errors.As(err, &said) {
+				return nil // there is nothing to end
+			}
+			return err
+		})
+	}, nil
+}
+
+// config changes a line of a service's file on one node and reloads.
+func (r *run) config(ctx context.Context, a *Applied, node, name string) (mend, error) {
+	path := filepath.Join(r.lab.Vars(node).ServicesDir, name+".yaml")
+	was, err := os.ReadFile(path)
+	if err != nil {
+		return none, err
+	}
+	put := func(text []byte) error {
+		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+			return err
+		}
+		return os.Rename(path+".new", path)
+	}
+	if err := put(append(slices.Clone(was), a.Arg+"\n"...)); err != nil {
+		return none, err
+	}
+	if _, err := r.srrsh(ctx, node, "reload"); err != nil {
+		a.Note = err.Error()
+	}
+	return func(ctx context.Context) error {
+		if err := put(was); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, startPatience)
+		defer cancel()
+		return r.lab.Wait(ctx, func() error { _, err := r.srrsh(ctx, node, "reload"); return err })
+	}, nil
+}
+
+// process kills a service's process where it runs.
+func (r *run) process(a *Applied) error {
+	for _, n := range r.world.nodes {
+		pid := r.serviceProcess(n, a.Target)
+		if pid == 0 {
+			continue
+		}
+		a.Note = "on " + n
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return nil
+	}
+	a.Note = "it runs nowhere"
+	return nil
+}
+
+// serviceProcess is the process of a service on a node, 0 if there is none.
+func (r *run) serviceProcess(node, name string) int {
+	pidfile := filepath.Join(r.lab.Vars(node).RunDir, name+".pid")
+	text, err := os.ReadFile(pidfile)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !strings.Contains(string(line), "\x00serve\x00"+name+"\x00") {
+		return 0
+	}
+	return pid
+}
+
+// primitive makes one of a service's primitives on a node go wrong.
+func (r *run) primitive(a *Applied, node, name string) (mend, error) {
+	p, how, _ := strings.Cut(a.Arg, " ")
+	path := filepath.Join(r.lab.Vars(node).Dir, "hook", name+"."+p)
+	script := ""
+	switch how {
+	case "fails":
+		script = "echo 'chaos says no'; exit 1\n"
+	case "hangs":
+		script = "sleep 60 & child=$!; wait\n"
+	case "recalls":
+		script = "echo Result: recall; echo Recall: 0.5; exit 75\n"
+	case "is slow":
+		script = "sleep 1.5 & wait\n"
+	}
+	if err := os.WriteFile(path+".new", []byte(script), 0o644); err != nil {
+		return none, err
+	}
+	return func(context.Context) error {
+		err := os.Remove(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}, os.Rename(path+".new", path)
+}

@@ -1,0 +1,115 @@
+package chaos
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestASeedIsAScheduleForEver(t *testing.T) {
+	p := NewPlan(chaosTopology(t), 7)
+	if a, b := p.List(50), NewPlan(chaosTopology(t), 7).List(50); a != b {
+		t.Error("the same seed gave two schedules")
+	}
+	if p.List(50) == NewPlan(chaosTopology(t), 8).List(50) {
+		t.Error("two seeds gave one schedule")
+	}
+}
+
+func TestEveryKindOfFaultComes(t *testing.T) {
+	p := NewPlan(chaosTopology(t), 1)
+	seen := map[string]bool{}
+	for n := 1; n <= 300; n++ {
+		round := p.Round(n)
+		if n%3 == 1 && len(round.Faults) != 1 || n%3 != 1 && len(round.Faults) < 2 {
+			t.Errorf("round %d has %d faults", n, len(round.Faults))
+		}
+		if round.end() > time.Minute {
+			t.Errorf("round %d ends after %s only", n, round.end())
+		}
+		taken := map[string]Fault{}
+		for _, f := range round.Faults {
+			seen[f.Kind] = true
+			if f.Kind == "daemons" {
+				how, list, _ := strings.Cut(f.Arg, " ")
+				for d := range strings.SplitSeq(list, ",") {
+					seen[how+" "+d] = true
+				}
+			}
+			for _, thing := range p.touches(f) {
+				if other, ok := taken[thing]; ok {
+					t.Errorf("round %d: %s and %s both have %s", n, f, other, thing)
+				}
+				taken[thing] = f
+			}
+		}
+	}
+	for _, k := range kinds {
+		if !seen[k.name] {
+			t.Errorf("%s never comes", k.name)
+		}
+	}
+	for _, how := range []string{"TERM", "KILL", "STOP", "HANG"} {
+		for _, d := range append([]string{"srrd"}, frrDaemons...) {
+			if !seen[how+" "+d] {
+				t.Errorf("%s %s never comes", how, d)
+			}
+		}
+	}
+}
+
+func TestConnectedFollowsTheCables(t *testing.T) {
+	w := worldOf(chaosTopology(t))
+	for _, c := range []struct {
+		a, b   string
+		broken []string
+		want   bool
+	}{
+		{"n1", "n5", nil, true},
+		{"n1", "n2", []string{"r1"}, true}, // their LAN
+		{"n1", "n3", []string{"r1"}, false},
+		{"n1", "n5", []string{"r1:r2"}, true},
+		{"n1", "n5", []string{"r1:r2", "r3"}, false},
+		{"n1", "n4", []string{"r2:lan1", "r3:lan1"}, false},
+		{"n4", "n5", []string{"r2:lan1", "r3:lan1"}, true},
+		{"n4", "n5", []string{"n4"}, false},
+	} {
+		got := w.connected(c.a, c.b, func(thing string) bool {
+			for _, b := range c.broken {
+				if b == thing {
+					return true
+				}
+			}
+			return false
+		})
+		if got != c.want {
+			t.Errorf("%s and %s with %v broken: connected %v, want %v", c.a, c.b, c.broken, got, c.want)
+		}
+	}
+}
+
+func TestParseJournal(t *testing.T) {
+	all, err := parseJournal("1767268800000000000 n1 web start begin 0 17 -\n1767268800500000000 n1 lun fence end 1 17 n2\n17672688")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Claim != 17 || all[0].Peer != "" || all[1].Peer != "n2" || all[1].Status != 1 || all[1].At.Sub(all[0].At) != 500*time.Millisecond {
+		t.Errorf("got %v", all)
+	}
+	for _, bad := range []string{"x\n", "1 n1 web start sometimes 0 1 -\n", "x n1 web start begin 0 1 -\n", "1 n1 web start begin x 1 -\n", "1 n1 web start begin 0 x -\n"} {
+		if _, err := parseJournal(bad); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+func openStore(t *testing.T, path string) *recordStore {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &recordStore{f: f, node: "n1", claim: 1}
+}

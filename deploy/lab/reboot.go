@@ -1,0 +1,118 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Crash does to a host what a power failure does: every process in its
+// namespace is killed, and the kernel forgets what was not there at the beginning
+// (routes, addresses of lo other than the topology's) and what is under /run. Its
+// interfaces keep their addresses and its cables stay as they are: a kernel
+// without daemons still answers and forwards, so cut the host too where that
+// matters. Boot brings it back.
+func (l *Lab) Crash(host string) error {
+	h := l.topo.Host(host)
+	if h == nil {
+		return fmt.Errorf("crash: host %q: not in lab %s", host, l.name)
+	}
+	ns := nsInode(l.ns(host))
+	if ns == 0 {
+		return fmt.Errorf("crash: host %s: no namespace", host)
+	}
+	var errs []error
+	for range 10 { // a process killed while forking leaves a child: look again
+		pids := pidsIn(map[uint64]bool{ns: true})
+		if len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			p, err := identify(pid)
+			if err != nil {
+				continue // gone meanwhile
+			}
+			errs = append(errs, p.end(syscall.SIGKILL, killTimeout))
+		}
+	}
+	errs = append(errs, l.forget(h))
+	// What a boot finds empty.
+	if entries, err := os.ReadDir(l.Vars(host).RunDir); err == nil {
+		for _, e := range entries {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("crash of %s: %w", host, err)
+	}
+	return nil
+}
+
+// forget takes from a host's kernel what daemons have put there.
+func (l *Lab) forget(h *Host) error {
+	nl, err := handleIn(l.ns(h.Name))
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	var errs []error
+	lo, err := nl.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	addrs, err := nl.AddrList(lo, unix.AF_INET)
+	if err != nil {
+		return fmt.Errorf("addresses of lo: %w", err)
+	}
+	for _, a := range addrs {
+		own := a.IP.IsLoopback()
+		for _, p := range h.Loopback {
+			own = own || p.Addr().String() == a.IP.String()
+		}
+		if !own {
+			errs = append(errs, nl.AddrDel(lo, &a))
+		}
+	}
+	routes, err := nl.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return fmt.Errorf("routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_BOOT || h.Gateway.IsValid() && r.Dst == nil {
+			continue
+		}
+		if err := nl.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("route %s: %w", r, err))
+		}
+	}
+	// zebra's next-hop objects, which the netlink library does not know.
+	if out, err := exec.Command("ip", "-n", l.ns(h.Name), "nexthop", "flush").CombinedOutput(); err != nil {
+		errs = append(errs, fmt.Errorf("ip nexthop flush: %w: %s", err, strings.TrimSpace(string(out))))
+	}
+	return errors.Join(errs...)
+}
+
+// Boot starts every daemon of a host that does not run, in order.
+func (l *Lab) Boot(ctx context.Context, host string) error {
+	s, err := l.view()
+	if err != nil {
+		return err
+	}
+	for _, d := range s.Daemons {
+		if d.Host != host || d.Proc.state() != procDead {
+			continue
+		}
+		if err := l.Start(ctx, host, d.Name); err != nil {
+			return fmt.Errorf("boot of %s: %w", host, err)
+		}
+	}
+	return nil
+}
