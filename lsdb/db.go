@@ -68,9 +68,9 @@ type record struct {
 type DB struct {
 	limits  Limits
 	stats   Stats
-	records map[Key]*record
-	byAdv   map[netip.Addr]map[Key]*record
-	asbr    map[netip.Addr]map[Key]*record // type 4, by the ASBR they name
+	records map[ident]*record
+	byAdv   map[uint32]map[ident]*record
+	asbr    map[uint32]map[ident]*record // type 4, by the ASBR they name
 	hosts   hostIndex
 
 	round   uint64
@@ -79,7 +79,7 @@ type DB struct {
 	// sorted is the present state in key order but for the keys in touched;
 	// it is shared with snapshots and never written to.
 	sorted  []*Entry
-	touched map[Key]struct{}
+	touched map[ident]Key
 	snap    *Snapshot
 	version uint64
 
@@ -94,11 +94,11 @@ func New(l Limits) *DB {
 	l.Bytes = cmp.Or(l.Bytes, DefaultBytes)
 	return &DB{
 		limits:  l,
-		records: map[Key]*record{},
-		byAdv:   map[netip.Addr]map[Key]*record{},
-		asbr:    map[netip.Addr]map[Key]*record{},
+		records: map[ident]*record{},
+		byAdv:   map[uint32]map[ident]*record{},
+		asbr:    map[uint32]map[ident]*record{},
 		hosts:   hostIndex{},
-		touched: map[Key]struct{}{},
+		touched: map[ident]Key{},
 	}
 }
 
@@ -117,7 +117,12 @@ func (db *DB) Update(now time.Time, u Update) (Change, error) {
 		return Change{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	key := KeyOf(l.Header, u.Area, u.IfAddr)
-	r := db.records[key]
+	i, ok := key.ident()
+	if !ok {
+		db.stats.Damaged++
+		return Change{}, fmt.Errorf("%w: %s is reported for something that is not an IPv4 address", ErrDamaged, key)
+	}
+	r := db.records[i]
 	var old *Entry
 	held := 0
 	if r != nil {
@@ -147,7 +152,7 @@ func (db *DB) Update(now time.Time, u Update) (Change, error) {
 	e.Raw = bytes.Clone(u.Raw)
 	if r == nil {
 		r = &record{}
-		db.link(key, r)
+		db.link(i, r)
 	}
 	r.round = db.round
 	return db.put(r, e, kind), nil
@@ -185,7 +190,7 @@ func (db *DB) Delete(now time.Time, u Update) (Change, error) {
 	}
 	db.stats.Deletes++
 	key := KeyOf(h, u.Area, u.IfAddr)
-	r := db.records[key]
+	r := db.record(key)
 	switch {
 	case r == nil:
 		return Change{Kind: Ignored, Key: key}, nil
@@ -202,7 +207,7 @@ func (db *DB) Delete(now time.Time, u Update) (Change, error) {
 // it, which it reports only when it drops the LSA up to 60 s later. An echo of
 // the LSA that was still under way makes it count again until then.
 func (db *DB) Flush(now time.Time, key Key) Change {
-	r := db.records[key]
+	r := db.record(key)
 	if r == nil {
 		return Change{Kind: Ignored, Key: key}
 	}
@@ -326,7 +331,8 @@ func (db *DB) remove(r *record) Change {
 	_, c.Vanished = db.hosts.replace(r.hosts, nil)
 	db.stats.Bytes -= len(old.Raw)
 	db.countMaxAge(old, -1)
-	db.unlink(old.Key)
+	i, _ := old.Key.ident() // it was held
+	db.unlink(i)
 	db.touch(old.Key)
 	return c
 }
@@ -337,51 +343,61 @@ func (db *DB) countMaxAge(e *Entry, by int) {
 	}
 }
 
+// record finds what is held under a key; nil: nothing.
+func (db *DB) record(k Key) *record {
+	i, ok := k.ident()
+	if !ok {
+		return nil
+	}
+	return db.records[i]
+}
+
 // link puts a record into the indexes by key, unlink takes it out.
-func (db *DB) link(k Key, r *record) {
-	db.records[k] = r
-	indexPut(db.byAdv, k.Adv, k, r)
-	if k.Type == lsa.TypeASBRSummary {
-		indexPut(db.asbr, k.ID, k, r)
+func (db *DB) link(i ident, r *record) {
+	db.records[i] = r
+	indexPut(db.byAdv, i.adv, i, r)
+	if i.typ == lsa.TypeASBRSummary {
+		indexPut(db.asbr, i.id, i, r)
 	}
 	db.stats.LSAs = len(db.records)
 }
 
-func (db *DB) unlink(k Key) {
-	delete(db.records, k)
-	indexDelete(db.byAdv, k.Adv, k)
-	if k.Type == lsa.TypeASBRSummary {
-		indexDelete(db.asbr, k.ID, k)
+func (db *DB) unlink(i ident) {
+	delete(db.records, i)
+	indexDelete(db.byAdv, i.adv, i)
+	if i.typ == lsa.TypeASBRSummary {
+		indexDelete(db.asbr, i.id, i)
 	}
 	db.stats.LSAs = len(db.records)
 }
 
-func indexPut(x map[netip.Addr]map[Key]*record, by netip.Addr, k Key, r *record) {
+func indexPut(x map[uint32]map[ident]*record, by uint32, i ident, r *record) {
 	m := x[by]
 	if m == nil {
-		m = map[Key]*record{}
+		m = map[ident]*record{}
 		x[by] = m
 	}
-	m[k] = r
+	m[i] = r
 }
 
-func indexDelete(x map[netip.Addr]map[Key]*record, by netip.Addr, k Key) {
-	delete(x[by], k)
+func indexDelete(x map[uint32]map[ident]*record, by uint32, i ident) {
+	delete(x[by], i)
 	if len(x[by]) == 0 {
 		delete(x, by)
 	}
 }
 
 func (db *DB) touch(k Key) {
-	db.touched[k] = struct{}{}
+	i, _ := k.ident() // it is held, or was
+	db.touched[i] = k
 	db.version++
 	db.snap = nil
 }
 
 // Lookup finds an entry, also one that is being flushed.
 func (db *DB) Lookup(k Key) (e *Entry, ok bool) {
-	r, ok := db.records[k]
-	if !ok {
+	r := db.record(k)
+	if r == nil {
 		return nil, false
 	}
 	return r.entry, true
@@ -390,8 +406,12 @@ func (db *DB) Lookup(k Key) (e *Entry, ok bool) {
 // ByAdv lists the entries of one advertising router in key order. It takes
 // time in proportion to their number.
 func (db *DB) ByAdv(adv netip.Addr) []*Entry {
-	out := make([]*Entry, 0, len(db.byAdv[adv]))
-	for _, r := range db.byAdv[adv] {
+	if !adv.Is4() {
+		return nil
+	}
+	of := db.byAdv[number(adv)]
+	out := make([]*Entry, 0, len(of))
+	for _, r := range of {
 		out = append(out, r.entry)
 	}
 	slices.SortFunc(out, func(a, b *Entry) int { return a.Key.Compare(b.Key) })

@@ -185,8 +185,11 @@ func asbrSummaryOf(e *Entry) (ASBRSummary, bool) {
 // ASBRSummaries lists the live type 4 LSAs that name an AS boundary router,
 // sorted by area and area border router.
 func (db *DB) ASBRSummaries(asbr netip.Addr) []ASBRSummary {
+	if !asbr.Is4() {
+		return nil
+	}
 	var out []ASBRSummary
-	for _, r := range db.asbr[asbr] {
+	for _, r := range db.asbr[number(asbr)] {
 		if s, ok := asbrSummaryOf(r.entry); ok {
 			out = append(out, s)
 		}

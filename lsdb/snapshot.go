@@ -39,7 +39,7 @@ func (db *DB) merge() {
 		return
 	}
 	keys := make([]Key, 0, len(db.touched))
-	for k := range db.touched {
+	for _, k := range db.touched {
 		keys = append(keys, k)
 	}
 	clear(db.touched)
@@ -54,7 +54,7 @@ func (db *DB) merge() {
 			i++
 		}
 		rest = rest[i:]
-		if r := db.records[k]; r != nil {
+		if r := db.record(k); r != nil {
 			out = append(out, r.entry)
 		}
 	}

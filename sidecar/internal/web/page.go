@@ -144,8 +144,12 @@ func (r *request) render(status int, name, title, at string, live bool, stuff an
 	if r.view != nil {
 		p.Nodes = nodeChoices(r.view)
 	}
+	all, err := r.pages()
+	if err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
 	var b bytes.Buffer
-	if err := r.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
+	if err := all[name].ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	h := r.ResponseWriter.Header()

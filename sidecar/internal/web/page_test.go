@@ -77,8 +77,8 @@ func TestEveryPageIsAsItsGolden(t *testing.T) {
 
 func TestEveryTemplateIsWalked(t *testing.T) {
 	s, _ := newServer(t, Operator)
-	if len(s.pages) < 12 {
-		t.Fatalf("%d templates", len(s.pages))
+	if all, err := s.pages(); err != nil || len(all) < 12 {
+		t.Fatalf("%d templates, %v", len(all), err)
 	}
 	for _, p := range walked {
 		if w := get(t, s, p.path); w.Code != 200 && p.name != "not-found" {

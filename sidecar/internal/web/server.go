@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,9 +64,11 @@ type Config struct {
 
 // Server is the web face of one node. Use New.
 type Server struct {
-	cfg      Config
-	tls      *tls.Config
-	pages    pages
+	cfg Config
+	tls *tls.Config
+	// pages parses the templates when the first is shown: on most nodes, most of
+	// the time, nobody looks.
+	pages    func() (pages, error)
 	notices  notices
 	secret   [32]byte // of the tokens; new in every run
 	requests chan struct{}
@@ -115,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, requests: make(chan struct{}, maxRequests), watchers: newWatchers()}
+	s := &Server{cfg: cfg, requests: make(chan struct{}, maxRequests), watchers: newWatchers(), pages: sync.OnceValues(parsePages)}
 	if _, err := rand.Read(s.secret[:]); err != nil {
 		return nil, fmt.Errorf("web: making a secret: %w", err)
 	}
@@ -124,9 +127,6 @@ func New(cfg Config) (*Server, error) {
 		if s.tls, err = cfg.TLS.config(); err != nil {
 			return nil, fmt.Errorf("web: %w", err)
 		}
-	}
-	if s.pages, err = parsePages(); err != nil {
-		return nil, fmt.Errorf("web: %w", err)
 	}
 	s.handler = s.guard(s.routes())
 	return s, nil
