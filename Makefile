@@ -1,5 +1,6 @@
 # make demo    bring up a cluster in network namespaces, break it, measure it (root)
 # make test    everything, from gofmt to the tests with real FRR (root)
+# make matrix  the tests with real FRR against 7.5, 8.4, 10.3, the newest, and mixes (root)
 # make bench   what each fault costs a client, N times each, against the goals (root)
 # make build   bin/srrd, bin/srrsh, bin/srrsim, bin/srrlab, bin/srrdemo
 # make install DESTDIR= PREFIX=/usr
@@ -21,6 +22,9 @@ N ?= 30
 FAULTS ?=
 PEER ?=
 BENCH_ARGS ?=
+# Which rows of the matrix (all), and as what: text or markdown.
+ROWS   ?=
+FORMAT ?= text
 # How long each fuzz test runs.
 TIME ?= 5s
 # How many events the machines of the simulated clusters take, and from which
@@ -36,7 +40,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
 LDFLAGS  = -X main.version=$(VERSION)
 
-.PHONY: all build demo bench test fuzz soak chaos install clean
+.PHONY: all build demo bench test matrix fuzz soak chaos install clean
 
 all: build
 
@@ -58,6 +62,10 @@ bench:
 test:
 	@deploy/install/packages test
 	@FUZZTIME=$(TIME) .ci/test
+
+matrix:
+	@deploy/install/packages test
+	@.ci/matrix -o '$(FORMAT)' $(ROWS)
 
 fuzz:
 	@FUZZTIME=$(TIME) .ci/test fuzz

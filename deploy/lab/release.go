@@ -40,6 +40,9 @@ func (r Release) is(want string) bool {
 	return want == r.Suite || want == r.Dir || want == r.Version || strings.HasPrefix(r.Version, want+".")
 }
 
+// AtLeast reports whether it is major.minor or newer.
+func (r Release) AtLeast(major, minor int) bool { return r.version.atLeast(major, minor) }
+
 // has reports whether there is such a daemon.
 func (r Release) has(daemon string) bool {
 	_, err := os.Stat(filepath.Join(r.Dir, daemon))
@@ -96,9 +99,9 @@ func releaseIn(ctx context.Context, dir string) (Release, error) {
 	return r, nil
 }
 
-// findRelease finds what a topology or Options.FRR asks for: a version, a suite
+// FindRelease finds what a topology or Options.FRR asks for: a version, a suite
 // of Debian, or a directory of daemons.
-func findRelease(ctx context.Context, want string) (Release, error) {
+func FindRelease(ctx context.Context, want string) (Release, error) {
 	all, err := Releases(ctx)
 	if err != nil {
 		return Release{}, err
@@ -129,7 +132,7 @@ func (l *Lab) findReleases(ctx context.Context) error {
 		r, ok := found[want]
 		if !ok {
 			var err error
-			if r, err = findRelease(ctx, want); err != nil {
+			if r, err = FindRelease(ctx, want); err != nil {
 				return fmt.Errorf("host %s: %w", h.Name, err)
 			}
 			found[want] = r

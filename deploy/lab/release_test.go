@@ -37,17 +37,17 @@ func TestAnFRRIsFoundByVersionSuiteOrDirectory(t *testing.T) {
 		"10.3": stable, "trixie": stable, stable: stable,
 		elsewhere: elsewhere,
 	} {
-		r, err := findRelease(t.Context(), want)
+		r, err := FindRelease(t.Context(), want)
 		if err != nil || r.Dir != dir {
 			t.Errorf("%q: found %q, %v; want %q", want, r.Dir, err, dir)
 		}
 	}
-	if r, err := findRelease(t.Context(), stable); err != nil || r.Suite != "trixie" || r.Version != "10.3" || !r.has("mgmtd") {
+	if r, err := FindRelease(t.Context(), stable); err != nil || r.Suite != "trixie" || r.Version != "10.3" || !r.has("mgmtd") {
 		t.Errorf("the directory of a root: %+v, %v; want 10.3 of trixie with mgmtd", r, err)
 	}
 	// 10.30 is not 10.3, nor is 1.
 	for _, want := range []string{"1", "10.30", "0.3", "nosuch", "10.99", filepath.Join(roots, "nosuch")} {
-		if r, err := findRelease(t.Context(), want); err == nil {
+		if r, err := FindRelease(t.Context(), want); err == nil {
 			t.Errorf("%q: found %s, want an error", want, r)
 		} else if !strings.HasPrefix(want, "/") && !strings.Contains(err.Error(), "7.5.1 (bullseye)") {
 			t.Errorf("%q: the error does not say what is here: %v", want, err)

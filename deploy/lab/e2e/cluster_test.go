@@ -46,13 +46,7 @@ func upWith(t *testing.T, topo *lab.Topology, o lab.Options) *cluster {
 	if err := topo.Validate(); err != nil {
 		t.Fatalf("topology: %v", err)
 	}
-	n := 0
-	for _, h := range topo.All() {
-		if len(daemonDirs) > 0 && h.RunsFRR() && h.FRR.Version == "" {
-			h.FRR.Version = daemonDirs[n%len(daemonDirs)]
-			n++
-		}
-	}
+	mix(topo)
 	o.Name = fmt.Sprintf("e%d-%d", os.Getpid(), labs.Add(1))
 	o.Binaries = programs
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

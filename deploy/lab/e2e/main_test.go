@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -18,9 +19,63 @@ import (
 const frrDir = "/usr/lib/frr"
 
 // daemonDirs are what SRRD_FRR_DIR lists, separated by colons: FRR's daemons in other
-// versions, for the hosts of a lab one after the other. Without it a lab runs the
+// versions, for the hosts of a lab one after the other; routerDirs, of
+// SRRD_FRR_ROUTER_DIR, are for those that run no srrd. Without them a lab runs the
 // machine's own.
-var daemonDirs = slices.DeleteFunc(strings.Split(os.Getenv("SRRD_FRR_DIR"), ":"), func(dir string) bool { return dir == "" })
+var daemonDirs, routerDirs = listed("SRRD_FRR_DIR"), listed("SRRD_FRR_ROUTER_DIR")
+
+func listed(variable string) []string {
+	return slices.DeleteFunc(strings.Split(os.Getenv(variable), ":"), func(dir string) bool { return dir == "" })
+}
+
+// mix gives the hosts that name no FRR of their own one of those to be tried.
+func mix(topo *lab.Topology) {
+	n := map[bool]int{}
+	for _, h := range topo.All() {
+		dirs, router := daemonDirs, h.Srrd == nil
+		if router && len(routerDirs) > 0 {
+			dirs = routerDirs
+		}
+		if len(dirs) == 0 || !h.RunsFRR() || h.FRR.Version != "" {
+			continue
+		}
+		h.FRR.Version = dirs[n[router]%len(dirs)]
+		n[router]++
+	}
+	if oldNodes() && oneArea(topo) {
+		// What the doctor advises for them: a killed srrd's LSAs of scope as would stay.
+		for _, h := range topo.All() {
+			if h.Srrd != nil && !strings.Contains(h.Srrd.Config, "scope:") {
+				setup := *h.Srrd
+				setup.Config += "scope: {area: 0.0.0.0}\n"
+				h.Srrd = &setup
+			}
+		}
+	}
+}
+
+// oldNodes reports whether nodes run an FRR before 8.4, whose ospfd can less.
+var oldNodes = sync.OnceValue(func() bool {
+	for _, dir := range daemonDirs {
+		r, err := lab.FindRelease(context.Background(), dir)
+		if err != nil {
+			panic(err) // possible() has looked
+		}
+		if !r.AtLeast(8, 4) {
+			return true
+		}
+	}
+	return false
+})
+
+func oneArea(topo *lab.Topology) bool {
+	for _, s := range topo.Segments() {
+		if s.Area != "0.0.0.0" {
+			return false
+		}
+	}
+	return true
+}
 
 // programs are what is tested, built once.
 var programs lab.Binaries
@@ -66,7 +121,7 @@ func possible() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("these tests build network namespaces and need root")
 	}
-	for _, dir := range append([]string{frrDir}, daemonDirs...) {
+	for _, dir := range slices.Concat([]string{frrDir}, daemonDirs, routerDirs) {
 		for _, d := range []string{"zebra", "ospfd", "bfdd"} {
 			if _, err := os.Stat(filepath.Join(dir, d)); err != nil {
 				return fmt.Errorf("these tests run FRR: %w (Debian: apt install frr)", err)

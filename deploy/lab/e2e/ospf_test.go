@@ -411,6 +411,9 @@ func TestIdentity(t *testing.T) {
 // Each node has a router of its own: two neighbours of one router that share an
 // id keep each other from becoming Full for most of the time.
 func TestTwoNodesOfOneRouterID(t *testing.T) {
+	if oldNodes() {
+		t.Skip("FRR 7.5 has no `clear ip ospf process`, by which a router id is changed here")
+	}
 	topo := twoNodes(services{"web": "addresses: 10.250.0.1\n"})
 	topo.Routers = append(topo.Routers, router("r1", "10.255.0.2"))
 	topo.Links = []lab.Segment{
