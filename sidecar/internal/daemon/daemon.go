@@ -177,7 +177,7 @@ func (d *daemon) open(c *config.Config) (err error) {
 		return err
 	}
 	d.prepare = d.address.Prepare
-	d.prims = primitive.New(primitive.Config{Emit: emit, Dirs: d.primitiveSetting, RunDir: c.Daemon.RunDir, StateDir: c.Daemon.StateDir, Log: d.log,
+	d.prims = primitive.New(primitive.Config{Emit: emit, Dirs: d.primitiveSetting, RunDir: c.Daemon.RunDir, StateDir: c.Daemon.StateDir, Log: d.log, Targets: &d.targets,
 		MaxChecks: func() int { return d.config.Load().Daemon.MaxChecks }})
 	d.zebra = zebra.New(zebra.Config{Path: c.Daemon.FRR.Zserv, Instance: c.Daemon.FRR.Table, Version: f.release, Local: d.isLocal, Addresses: d.announceable,
 		Refresh: func() { d.ospf.Resync() }, Sweep: zebra.SweepKernel, Emit: emit, Log: d.log})

@@ -17,6 +17,12 @@
 // environment. In SRRD_FAILURE, which may hold what a foreign program printed,
 // what means something to make or a shell is replaced by _.
 //
+// make itself takes some milliseconds, which are part of every failover. So a
+// recipe that it could only hand to the shell as it is written is handed to the
+// shell without it, and one of nothing but `:` runs nothing; see plain.go for which
+// those are and how that is known. Environment, process group, timeout and results
+// are the same. What is not certain is left to make.
+//
 // The run ends when make ends, whatever its children do. At its timeout, or
 // when it is cancelled, the group gets SIGTERM, and SIGKILL after Grace or when
 // make has gone. A process that leaves the group (setsid) is not followed: that

@@ -3,6 +3,7 @@ package primitive
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,21 +59,26 @@ func (m *Missing) Unwrap() error { return m.Err }
 // as long as none of the files make read has changed. The zero value is ready;
 // it may be used from many goroutines.
 type Targets struct {
-	mu    sync.Mutex
-	known map[string]*answer
+	mu     sync.Mutex
+	known  map[string]*answer
+	asking map[string]bool // directories make is being asked about by Refresh
+	// settled is settledFor, but in tests.
+	settled time.Duration
 }
 
 type answer struct {
-	stamps map[string]stamp
-	have   map[string]bool // targets
-	name   string
+	stamps  map[string]stamp
+	have    map[string]bool // targets
+	name    string
+	recipes *recipes // those make is not needed for; nil: none
+	young   bool     // a file was changed right before make was asked: no recipes yet
 }
 
 // stamp is the state of one file; zero where there is none.
 type stamp struct {
-	size  int64
-	mtime time.Time
-	inode uint64
+	size         int64
+	mtime, ctime time.Time
+	inode        uint64
 }
 
 func stampOf(path string) stamp {
@@ -82,7 +88,7 @@ func stampOf(path string) stamp {
 	}
 	s := stamp{size: st.Size(), mtime: st.ModTime()}
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		s.inode = sys.Ino
+		s.inode, s.ctime = sys.Ino, time.Unix(sys.Ctim.Unix())
 	}
 	return s
 }
@@ -99,14 +105,11 @@ func (t *Targets) Validate(ctx context.Context, service, dir string, more ...mac
 	t.mu.Unlock()
 	if a == nil || !a.fresh() {
 		var err error
-		if a, err = ask(ctx, dir); err != nil {
+		if a, err = t.ask(ctx, dir); err != nil {
 			return &Missing{Service: service, Dir: dir, Err: err}
 		}
 		t.mu.Lock()
-		if t.known == nil {
-			t.known = map[string]*answer{}
-		}
-		t.known[dir] = a
+		t.put(dir, a)
 		t.mu.Unlock()
 	}
 	if a.name == "" {
@@ -124,6 +127,14 @@ func (t *Targets) Validate(ctx context.Context, service, dir string, more ...mac
 	return nil
 }
 
+// put remembers an answer; mu is held.
+func (t *Targets) put(dir string, a *answer) {
+	if t.known == nil {
+		t.known = map[string]*answer{}
+	}
+	t.known[dir] = a
+}
+
 func (a *answer) fresh() bool {
 	for path, s := range a.stamps {
 		if stampOf(path) != s {
@@ -133,7 +144,8 @@ func (a *answer) fresh() bool {
 	return true
 }
 
-func ask(ctx context.Context, dir string) (*answer, error) {
+func (t *Targets) ask(ctx context.Context, dir string) (*answer, error) {
+	asked := time.Now()
 	if st, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("directory of primitives: %w", err)
 	} else if !st.IsDir() {
@@ -150,17 +162,22 @@ func ask(ctx context.Context, dir string) (*answer, error) {
 	if a.name == "" {
 		return a, nil
 	}
-	db, err := database(ctx, dir)
+	db, quiet, err := database(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s in %s: %w", a.name, dir, err)
 	}
 	var files []string
 	a.have, files = parseDatabase(db)
+	all, ok := texts(dir, files)
 	for _, f := range files {
 		if !filepath.IsAbs(f) {
 			f = filepath.Join(dir, f)
 		}
 		a.stamps[f] = stampOf(f)
+	}
+	a.young = !a.oldEnough(asked, cmp.Or(t.settled, settledFor))
+	if ok && quiet && !a.young {
+		a.recipes = readRecipes(db, all, files)
 	}
 	return a, nil
 }
@@ -169,11 +186,12 @@ func ask(ctx context.Context, dir string) (*answer, error) {
 const nothing = "__srrd_nothing__"
 
 // database has make print what it has read: -p the database, -q and -n run no
-// recipe, -rR leave out make's own rules and variables.
-func database(ctx context.Context, dir string) ([]byte, error) {
+// recipe, -r leaves out make's own rules. Its own variables are not left out: a
+// Makefile may use them. quiet says that it had nothing to complain of.
+func database(ctx context.Context, dir string) (db []byte, quiet bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "make", "-pqrRn", "--no-print-directory", "-C", dir, "--eval="+nothing+": ;", nothing)
+	cmd := exec.CommandContext(ctx, "make", "-pqrn", "--no-print-directory", "-C", dir, "--eval="+nothing+": ;", nothing)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
@@ -181,25 +199,25 @@ func database(ctx context.Context, dir string) ([]byte, error) {
 	out := &bounded{limit: 8 << 20}
 	words := &bounded{limit: 4 << 10}
 	cmd.Stdout, cmd.Stderr = out, words
-	err := cmd.Run()
+	err = cmd.Run()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("make could not read it within %s", askTimeout)
+		return nil, false, fmt.Errorf("make could not read it within %s", askTimeout)
 	}
 	var exit *exec.ExitError
 	// Status 1 is -q's "not up to date"; 2 is a Makefile make cannot read.
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		if text := read(words.b).last; text != "" {
-			return nil, errors.New(advert.Printable(text))
+			return nil, false, errors.New(advert.Printable(text))
 		}
 		if text := read(words.b).text; text != "" {
-			return nil, errors.New(cut(text, 500))
+			return nil, false, errors.New(cut(text, 500))
 		}
-		return nil, err
+		return nil, false, err
 	}
 	if out.over {
-		return nil, fmt.Errorf("make's database is larger than %d bytes", out.limit)
+		return nil, false, fmt.Errorf("make's database is larger than %d bytes", out.limit)
 	}
-	return out.b, nil
+	return out.b, len(words.b) == 0, nil
 }
 
 // bounded keeps the first limit bytes.

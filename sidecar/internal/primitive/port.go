@@ -31,7 +31,8 @@ type Setting struct {
 	Grace   time.Duration
 }
 
-// Config is what the port needs. All fields but MaxChecks are required.
+// Config is what the port needs. All fields but Targets and MaxChecks are
+// required.
 type Config struct {
 	// Emit takes an event to the owner's inbox. It may block, but not after
 	// the context of Run has ended. Called from many goroutines.
@@ -43,6 +44,8 @@ type Config struct {
 	RunDir string
 	// StateDir is handed to primitives.
 	StateDir string
+	// Targets knows which recipes need no make; nil: make runs all.
+	Targets *Targets
 	// MaxChecks is how many check and status primitives run at one time, over
 	// all services; 0: twice the CPUs. Called from many goroutines.
 	MaxChecks func() int

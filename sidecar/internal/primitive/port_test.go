@@ -30,6 +30,7 @@ type bench struct {
 	events chan machine.PrimitiveDone
 	run    string
 	dirs   map[string]string
+	env    []string // more of the configuration
 	next   uint64
 }
 
@@ -47,7 +48,7 @@ func newBench(t *testing.T, makefiles map[string]string) *bench {
 		Emit: func(e machine.Event) { b.events <- e.(machine.PrimitiveDone) },
 		Dirs: func(service string) (Setting, bool) {
 			dir, ok := b.dirs[service]
-			return Setting{Dir: dir, Env: []string{"EXTRA=from the configuration", "LANG=C"}}, ok
+			return Setting{Dir: dir, Env: append([]string{"EXTRA=from the configuration", "LANG=C"}, b.env...)}, ok
 		},
 		RunDir: b.run, StateDir: "/var/lib/srrd", Log: slog.New(slog.DiscardHandler),
 	})

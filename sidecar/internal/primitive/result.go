@@ -2,6 +2,7 @@ package primitive
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -112,6 +113,19 @@ func cut(s string, n int) string {
 type ended struct {
 	status int    // exit status; -1 when killed
 	signal string // the signal's name, when killed
+	recipe string // what make would say of a recipe that ended so, when there was no make
+}
+
+// asMake is what make would have made of it: a recipe that is killed has failed,
+// and if its failure does not count it is done.
+func (e ended) asMake(ignore bool) ended {
+	switch {
+	case e.signal == "" && e.status == 0, ignore:
+		return ended{}
+	case e.signal != "":
+		return ended{status: 2, recipe: "was ended by " + e.signal}
+	}
+	return ended{status: 2, recipe: fmt.Sprintf("ended with status %d", e.status)}
 }
 
 // outcome joins what a run said and how make ended. What a primitive says
@@ -135,7 +149,7 @@ func outcome(p machine.Primitive, s said, e ended) (machine.Outcome, time.Durati
 	case e.status == 0:
 		return machine.OutcomeDone, 0, s.text
 	}
-	return machine.OutcomeFailed, 0, words(p, s, fmt.Sprintf("make ended with status %d", e.status))
+	return machine.OutcomeFailed, 0, words(p, s, cmp.Or(e.recipe, fmt.Sprintf("make ended with status %d", e.status)))
 }
 
 // words is the last line of the output, or what else there is to say. A

@@ -42,7 +42,7 @@ func FuzzRead(f *testing.F) {
 		if strings.ContainsFunc(s.text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) || !utf8.ValidString(s.text) {
 			t.Fatalf("not printable: %q", s.text)
 		}
-		for _, e := range []ended{{}, {status: 2}, {-1, "SIGKILL"}} {
+		for _, e := range []ended{{}, {status: 2}, {status: -1, signal: "SIGKILL"}} {
 			o, recall, text := outcome(machine.PrimCheck, s, e)
 			if (o == machine.OutcomeRecall) != (recall > 0) || len(text) > MaxText || o == machine.OutcomeFailed && text == "" {
 				t.Fatalf("%v %v %q", o, recall, text)

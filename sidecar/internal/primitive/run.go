@@ -20,8 +20,9 @@ import (
 // Grace is how long a run has between SIGTERM and SIGKILL.
 const Grace = 500 * time.Millisecond
 
-// command is what a primitive of a service is run with. Other kinds than make
-// (units, agents, plain recipes) will be other functions of this form.
+// command is what a primitive of a service is run with, unless its recipe needs
+// no make. Other kinds than make (units, agents) will be other functions of this
+// form.
 func command(dir string, p machine.Primitive) []string {
 	return []string{"make", "-s", "-C", dir, p.String()}
 }
@@ -45,9 +46,29 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	if err := p.markErr(a.Service); err != nil && a.Primitive == machine.PrimStart {
 		return machine.OutcomeFailed, 0, fmt.Sprintf("start was not tried: %s", err)
 	}
+	env := p.environment(*a, set)
+	line, ignore, direct := "", false, false
+	if known := p.config.Targets; known != nil {
+		if line, ignore, direct = known.Plain(set.Dir, a.Primitive, env); !direct {
+			// Beside the run, and for the next one.
+			p.group.Go(func() error {
+				known.Refresh(ctx, set.Dir)
+				return nil
+			})
+		}
+	}
+	if direct && line == "" {
+		return machine.OutcomeDone, 0, ""
+	}
 	argv := command(set.Dir, a.Primitive)
+	if direct {
+		argv, env = []string{"/bin/sh", "-c", line}, asShell(env)
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = p.environment(*a, set)
+	cmd.Env = env
+	if direct {
+		cmd.Dir = set.Dir
+	}
 	// A group of its own, to be signalled as one. No Pdeathsig: what a
 	// primitive started outlives srrd.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -83,12 +104,16 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	if waitErr != nil && !errors.As(waitErr, &exit) {
 		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s: %s", a.Primitive, waitErr)
 	}
-	return outcome(a.Primitive, s, howEnded(cmd.ProcessState))
+	how := howEnded(cmd.ProcessState)
+	if direct {
+		how = how.asMake(ignore)
+	}
+	return outcome(a.Primitive, s, how)
 }
 
 func howEnded(st *os.ProcessState) ended {
 	if w, ok := st.Sys().(syscall.WaitStatus); ok && w.Signaled() {
-		return ended{-1, unix.SignalName(w.Signal())}
+		return ended{status: -1, signal: unix.SignalName(w.Signal())}
 	}
 	return ended{status: st.ExitCode()}
 }
