@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/srrd/srrd/deploy/lab"
 	"github.com/srrd/srrd/vty"
@@ -21,6 +24,9 @@ type Bench struct {
 	Name     string // of the lab
 	Binaries lab.Binaries
 	N        int
+	// Base is lab.Options.Base; "" chooses one in memory, as /run is on a machine.
+	// In some containers it is a disk, and every mark of a service would wait for it.
+	Base string
 	// Progress hears of every row and run; nil for silence. With Evidence it hears
 	// of runs that miss the row's goal, lose packets on the return or fail all
 	// that happened, on one time line; with Always of all runs.
@@ -134,7 +140,7 @@ func (b *Bench) up(ctx context.Context, v variant) (c *cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := lab.Up(ctx, t, lab.Options{Name: b.Name, Binaries: b.Binaries, Realtime: []string{"bfdd"}})
+	l, err := lab.Up(ctx, t, lab.Options{Name: b.Name, Base: cmp.Or(b.Base, inMemory()), Binaries: b.Binaries, Realtime: []string{"bfdd"}})
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +159,19 @@ func (b *Bench) up(ctx context.Context, v variant) (c *cluster, err error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// inMemory is a base directory for labs on a tmpfs, or "" where there is none, or
+// none is needed.
+func inMemory() string {
+	tmpfs := func(dir string) bool {
+		var st unix.Statfs_t
+		return unix.Statfs(dir, &st) == nil && st.Type == unix.TMPFS_MAGIC
+	}
+	if !tmpfs("/run") && tmpfs("/dev/shm") {
+		return "/dev/shm/srrlab"
+	}
+	return ""
 }
 
 // line is an outcome in a line.
