@@ -111,7 +111,7 @@ func newRoot(c *command) *cobra.Command {
 	doctor.Flags().BoolVar(&c.transit, "transit", false, "this is a router between the nodes, without srrd: say what it costs them")
 	doctor.Flags().StringArrayVar(&c.routers, "router", nil, "examine the router between the nodes at `host`, by VTY over TCP with frr.password of the configuration; may be repeated")
 	root.AddCommand(doctor, &cobra.Command{Use: "plan", Short: "Say what would change if the configuration were loaded", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.plan(cmd.Context()) }}, c.cert(), c.key())
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.plan(cmd.Context()) }}, c.cert(), c.key(), c.cleanup())
 	return root
 }
 

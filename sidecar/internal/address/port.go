@@ -245,3 +245,20 @@ func (m *mailbox[T]) take() []T {
 	m.items = nil
 	return all
 }
+
+// Noted lists the lines of FRR's configuration that are noted as srrd's own,
+// which may be more than there are. Call it while Run does not run.
+func (p *Port) Noted() []string {
+	r := p.speaker.noted
+	var all []string
+	for _, n := range r.Networks {
+		all = append(all, networkLine(n.Address, n.Area))
+	}
+	for _, a := range r.Permits {
+		all = append(all, permitLine(a))
+	}
+	for _, a := range r.Addresses {
+		all = append(all, fmt.Sprintf("interface %s / ip address %s/32", a.Device, a.Address))
+	}
+	return all
+}
