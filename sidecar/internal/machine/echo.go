@@ -74,6 +74,7 @@ func (n *Node) foreign(ref LSARef, t *topic, s *service, again bool) {
 	if !again {
 		if n.ghosts[ref]++; n.ghosts[ref] == 1 {
 			n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is deleted", ref))
+			n.hidden = n.hidden || n.firstLife
 		}
 		if n.ghosts[ref] > ghostRises {
 			n.rivalSeen() // the dead do not speak over and over
@@ -145,11 +146,15 @@ func (n *Node) ownGone(e LSAGone) {
 }
 
 // compareOwn checks, after a neighbour brought its database, that what we say
-// is what the database shows.
+// is what the database shows. Where it brought LSAs of an earlier life of which
+// there is no memory, all is said again: of two instances with the same id and
+// number others keep the older, and ospfd shows us ours (FRR up to 10.7).
 func (n *Node) compareOwn() {
+	hidden := n.hidden
+	n.hidden = false
 	again := func(t *topic) bool {
 		o := n.own[t.ref]
-		return t.said && t.echoed && (o == nil || !bytes.Equal(o.raw, t.raw))
+		return t.said && (hidden || t.echoed && (o == nil || !bytes.Equal(o.raw, t.raw)))
 	}
 	for _, t := range n.daemon {
 		if again(t) {

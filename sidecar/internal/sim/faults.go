@@ -104,11 +104,21 @@ func (s *Sim) RemoveAddress(i int, service string, back time.Duration) {
 		h.kernel[a], h.stolen[a] = false, s.t
 		s.post(h, 100*time.Microsecond, machine.AddressState{Addr: a})
 		power, life := h.power, h.life
-		s.After(withoutAddress, func() {
-			if h.power == power && h.life == life && h.zebra[a] && !h.kernel[a] && s.t-h.stolen[a] == withoutAddress && s.t-h.hung > withoutAddress && !s.stays(h, service) {
-				s.violate("%s announces %s, which has been gone from it for %s", h.name, a, withoutAddress)
+		since := s.t
+		var look func()
+		look = func() {
+			switch {
+			case h.power != power || h.life != life || !h.zebra[a] || h.kernel[a] || h.stolen[a] > since:
+				return
+			case s.t < h.hung || s.stays(h, service):
+				since = s.t
+			case s.t-since > withoutAddress:
+				s.violate("%s announces %s, which has been gone from it for %s", h.name, a, s.t-since)
+				return
 			}
-		})
+			s.After(time.Second, look)
+		}
+		s.After(time.Second, look)
 		s.After(back, func() {
 			if h.power != power || h.life != life || h.dropped[a] {
 				return

@@ -30,6 +30,7 @@ type host struct {
 	dropped  map[netip.Addr]bool
 	stolen   map[netip.Addr]time.Duration // when somebody deleted it last
 	leap     time.Duration                // of its clock, from srrd's next start on
+	latest   time.Duration                // the largest skew of any life
 
 	diskFails    time.Duration // the disk takes nothing before
 	saves, saved int
@@ -223,6 +224,12 @@ func (s *Sim) StartSrrd(i int) {
 	s.Log("--- srrd of %s starts", h.name)
 	h.life++
 	h.skew, h.leap = h.skew+h.leap, 0
+	if h.forgot {
+		// One without memory whose clock is behind that of its last life begins
+		// an incarnation that others take for a replay, and has no way to know.
+		h.skew = max(h.skew, h.latest)
+	}
+	h.latest = max(h.latest, h.skew)
 	h.exiting = false
 	h.timers = map[machine.TimerKey]uint64{}
 	h.waiting = map[uint64]bool{}

@@ -47,7 +47,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a strict service waits for a lost holder", "peer.go", "\t\t\tl.until = n.now.Add(n.lostHold(s))", "\t\t\tl.until = n.now"},
 	{"a strict holder that is cut off stops", "decide.go", "case strict && n.ospf.full == 0 && !s.cfg.StartAlone:", "case false:"},
 	{"who could not stop it is feared", "peer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
-	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif false {\n"},
+	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif l == nil {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
 	// Holders.
@@ -76,34 +76,12 @@ func TestAPlantedMistakeIsCaught(t *testing.T) {
 	}
 	for _, m := range mistakes {
 		t.Run(m.rule, func(t *testing.T) {
-			path := filepath.Join(root, m.file)
-			src, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(src), m.old); n != 1 {
-				t.Fatalf("%q stands %d times in %s", m.old, n, m.file)
-			}
-			dir := t.TempDir()
-			wrong, overlay, binary := filepath.Join(dir, "wrong.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim.test")
-			if err := os.WriteFile(wrong, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			o, err := json.Marshal(map[string]map[string]string{"Replace": {path: wrong}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(overlay, o, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
-				t.Fatalf("the mistake does not compile: %v\n%s", err, out)
-			}
+			binary := planted(t, root, m.file, m.old, m.new)
 			// What takes no time first. A service that goes round without end is
 			// ended by sim.Options.Most.
 			out, err := exec.Command(binary, "-test.skip", "^TestRandomSchedules", "-test.short", "-test.failfast").CombinedOutput()
 			if err == nil {
-				out, err = exec.Command(binary, "-test.run", "^TestRandomSchedules", "-test.short", "-test.failfast", "-seeds", "4000", "-shrink=false").CombinedOutput()
+				out, err = exec.Command(binary, "-test.run", "^TestRandomSchedules", "-test.short", "-test.failfast", "-seeds", "4000", "-shrink=false", "-stories", "off").CombinedOutput()
 			}
 			if err == nil {
 				t.Errorf("nothing failed:\n%s", out)
@@ -111,5 +89,63 @@ func TestAPlantedMistakeIsCaught(t *testing.T) {
 				t.Errorf("%v, and no test failed:\n%.2000s", err, out)
 			}
 		})
+	}
+}
+
+// planted builds this package's tests over a mistake.
+func planted(t *testing.T, root, file, old, wrong string) (binary string) {
+	t.Helper()
+	path := filepath.Join(root, file)
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(src), old); n != 1 {
+		t.Fatalf("%q stands %d times in %s", old, n, file)
+	}
+	dir := t.TempDir()
+	source, overlay, binary := filepath.Join(dir, "wrong.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "sim.test")
+	if err := os.WriteFile(source, []byte(strings.Replace(string(src), old, wrong, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := json.Marshal(map[string]map[string]string{"Replace": {path: source}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(overlay, o, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("the mistake does not compile: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// TestAFailingSeedWritesItsStory: with a mistake planted a seed fails, and its
+// story, replayed, fails too; without the mistake it ends well.
+func TestAFailingSeedWritesItsStory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the machine with a mistake")
+	}
+	root, err := filepath.Abs("../machine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := planted(t, root, "plan.go", "return len(n.awaitedDependencies(s)) == 0 && n.clear(s)", "return n.clear(s)")
+	dir := t.TempDir()
+	out, err := exec.Command(binary, "-test.run", "^TestRandomSchedules", "-test.failfast", "-seeds", "200", "-stories", dir).CombinedOutput()
+	if err == nil {
+		t.Fatalf("the mistake broke no rule:\n%s", out)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "seed-*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no story was written: %v\n%s", err, out)
+	}
+	out, err = exec.Command(binary, "-test.run", "^TestClusterStoriesEndWell", "-stories", dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "which it depends on, has started") {
+		t.Errorf("with the mistake the story does not fail as its seed did: %v\n%s", err, out)
+	}
+	for _, f := range files {
+		t.Run("mended", func(t *testing.T) { replay(t, f) })
 	}
 }

@@ -378,6 +378,9 @@ func play(t *testing.T, seed uint64) (events int, good bool) {
 	} else {
 		t.Errorf("seed %d, %s:\n%s\n%s", seed, c.world.name, s.Trace(), strings.Join(wrong, "\n"))
 	}
+	if said := c.keep(s.Trace(), wrong); said != "" {
+		t.Log(said)
+	}
 	return s.Steps(), false
 }
 
