@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +139,13 @@ func TestAPersonWalksThePagesOfALivingCluster(t *testing.T) {
 	b.judge("service-stopped", false)
 	b.press("#do-start")
 	b.sees("h1", regexp.MustCompile(`runs on n`))
+
+	// Frozen, it says so and nothing else, until it is freed.
+	b.press("#do-freeze")
+	b.sees("#facts", regexp.MustCompile(`no node starts or stops it`))
+	b.judge("service-frozen", false)
+	b.press("#do-unfreeze")
+	b.gone("#facts", regexp.MustCompile(`no node starts or stops it`))
 	for _, node := range []string{"n1", "n2"} {
 		b.visit("/service/shop", 200) // where it can go stands on the page from the start
 		b.enter("#move select", node)
@@ -146,6 +154,9 @@ func TestAPersonWalksThePagesOfALivingCluster(t *testing.T) {
 		b.sees(thing(node), regexp.MustCompile(`● shop`))
 	}
 	b.judge("map-after-the-move", false)
+
+	walkTheNode(b)
+	walkTheLivePage(b)
 
 	// All pages there are, while the cluster is whole.
 	b.visit("/", 200)
@@ -174,6 +185,99 @@ func TestAPersonWalksThePagesOfALivingCluster(t *testing.T) {
 	b.judge("map-after-the-loss", false)
 	b.visit("/", 200)
 	b.judge("overview-after-the-loss", false)
+}
+
+// walkTheNode takes the node and the cluster through their commands, from n1's
+// page of administration.
+func walkTheNode(b *browser) {
+	b.visit("/admin", 200)
+	b.press("#do-cluster-freeze")
+	b.sees("#node", regexp.MustCompile(`frozen: no node starts or stops anything`))
+	b.judge("cluster-frozen", false)
+	b.visit("/", 200)
+	b.sees("#problems", regexp.MustCompile(`the cluster is frozen`))
+	b.visit("/admin", 200)
+	b.press("#do-cluster-unfreeze")
+	b.sees("#node", regexp.MustCompile(`not frozen`))
+	b.press("#do-maintenance")
+	b.sees("#node", regexp.MustCompile(`maintenance`))
+	b.judge("node-in-maintenance", false)
+	b.press("#do-online")
+	b.sees("#node", regexp.MustCompile(`online`))
+}
+
+// walkTheLivePage looks at what the script does between two pages: it follows
+// the cluster where one is, and never shows for fresh what is not. shop runs on
+// n2 by a pin; the page is n1's.
+func walkTheLivePage(b *browser) {
+	// The cluster changes while somebody reads: the words follow, the page is not
+	// loaded again, and it does not jump.
+	b.visit("/service/shop", 200)
+	b.sees("h1", regexp.MustCompile(`runs on n2`))
+	b.sees("#lamp", regexp.MustCompile(`^live$`))
+	eval[bool](b, `(window.walked = true, window.scrollTo(0, 300), document.querySelector("#do-status").focus({preventScroll: true}), document.querySelector("#move input[name=for]").value = "90s", true)`)
+	before := eval[int64](b, `Math.round(scrollY)`)
+	if before == 0 {
+		b.t.Error("the page of a service is too short to be scrolled")
+	}
+	b.srrsh("n2", "service shop stop")
+	b.sees("h1", regexp.MustCompile(`stopped by an operator`))
+	b.sees("#events", regexp.MustCompile(`(?s)stop by`))
+	for js, want := range map[string]string{
+		`String(window.walked)`:                                                  "true", // the same page
+		`document.activeElement.id`:                                              "do-status",
+		`document.querySelector("#move input[name=for]").value`:                  "90s", // what was typed
+		`String(Math.abs(Math.round(scrollY) - ` + fmt.Sprint(before) + `) < 2)`: "true",
+	} {
+		if got := eval[string](b, js); got != want {
+			b.t.Errorf("after an update %s is %q, want %q", js, got, want)
+		}
+	}
+	b.srrsh("n2", "service shop start")
+	b.sees("h1", regexp.MustCompile(`runs on n2`))
+
+	// srrd of this page hangs: what is shown is no longer taken for true, its
+	// age is told, and no green is left.
+	green := `getComputedStyle(document.querySelector("section[data-live]")).filter`
+	if got := eval[string](b, green); got != "none" {
+		b.t.Errorf("a live page is drawn with %q", got)
+	}
+	if err := b.lab.Freeze("n1", "srrd"); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sees("#lamp", regexp.MustCompile(`no answer from this node for 1[2-9]s|no answer from this node for [2-9]\ds`))
+	if got := eval[string](b, green); got != "grayscale(1)" {
+		b.t.Errorf("a page without answers is drawn with %q", got)
+	}
+	b.picture("live-lost")
+	if err := b.lab.Thaw("n1", "srrd"); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sees("#lamp", regexp.MustCompile(`^live$`))
+
+	token := `document.querySelector("#move input[name=token]").value`
+	former := eval[string](b, token)
+
+	// It ends, and begins again: the page says so at once, comes back by itself,
+	// and its forms are good for the new run.
+	if err := b.lab.Kill("n1", "srrd", syscall.SIGKILL); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sees("#lamp", regexp.MustCompile(`no answer from this node`))
+	if err := b.lab.Start(b.t.Context(), "n1", "srrd"); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sees("#lamp", regexp.MustCompile(`^live$`))
+	b.sees("h1", regexp.MustCompile(`runs on n2`))
+	b.await(`its forms are of the new run`, token+` !== `+quoted(former))
+	if eval[string](b, `String(window.walked)`) != "true" {
+		b.t.Error("the page was loaded again")
+	}
+	b.forget() // the console's complaints of the connection that broke
+	eval[bool](b, `(document.querySelector("#move input[name=for]").value = "", true)`)
+	b.enter("#move select", "n2")
+	b.press("#move form.row button")
+	b.sees(".said", regexp.MustCompile(`moved to n2`))
 }
 
 // thing is what the map draws for a node.

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +214,66 @@ func (b *browser) sees(selector string, want *regexp.Regexp) {
 	}
 }
 
+// gone waits until a part of the page has the words no more.
+func (b *browser) gone(selector string, unwanted *regexp.Regexp) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	err := b.lab.Wait(ctx, func() error {
+		if got := b.text(selector); got == "" || unwanted.MatchString(got) {
+			return fmt.Errorf("%s still shows %q:\n%s", selector, unwanted, strings.Join(strings.Fields(got), " "))
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// await waits until an expression of the page is true.
+func (b *browser) await(what, js string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	err := b.lab.Wait(ctx, func() error {
+		if !eval[bool](b, js) {
+			return errors.New(what + ": not yet")
+		}
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// srrsh runs a command on a node, which has to succeed.
+func (b *browser) srrsh(node, command string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v := b.lab.Vars(node)
+	if _, err := b.lab.Exec(ctx, node, v.Srrsh, "--socket", v.SrrdSocket, "-c", command); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// picture keeps the window as it is, and judges nothing.
+func (b *browser) picture(name string) {
+	b.t.Helper()
+	b.pictures++
+	png := do(b, name, func(ctx context.Context) ([]byte, error) { return chromedp.Run(ctx, chromedp.CaptureScreenshot()) })
+	if err := os.WriteFile(filepath.Join(artifacts, "web", fmt.Sprintf("%02d-%s.png", b.pictures, name)), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// forget lets go of what the console has complained of so far.
+func (b *browser) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.console = nil
+}
+
 func quoted(s string) string {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -221,21 +282,39 @@ func quoted(s string) string {
 	return string(text)
 }
 
-// judge keeps a picture of the page and holds it against WCAG A and AA, light
-// and dark. mayComplain is for a page that is an error itself.
+// The widths a page is looked at: a screen's and a telephone's, in pixels.
+var widths = []int64{1280, 390}
+
+// judge keeps pictures of the page and holds it against WCAG A and AA, light
+// and dark, wide and (in light) narrow. mayComplain is for a page that is an error itself.
 func (b *browser) judge(name string, mayComplain bool) {
 	b.t.Helper()
 	b.pictures++
+	defer do(b, name, func(ctx context.Context) (chromedp.Void, error) {
+		return chromedp.Run(ctx, chromedp.EmulateViewport(widths[0], 900))
+	})
 	for _, scheme := range []string{"light", "dark"} {
-		png := do(b, name, func(ctx context.Context) ([]byte, error) {
-			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
-				return nil, err
+		for _, width := range slices.Backward(widths) {
+			if scheme == "dark" && width != widths[0] {
+				continue // the layout is the same
 			}
-			return chromedp.Run(ctx, chromedp.CaptureScreenshot())
-		})
-		path := filepath.Join(artifacts, "web", fmt.Sprintf("%02d-%s-%s.png", b.pictures, name, scheme))
-		if err := os.WriteFile(path, png, 0o644); err != nil {
-			b.t.Fatal(err)
+			png := do(b, name, func(ctx context.Context) ([]byte, error) {
+				if _, err := chromedp.Run(ctx, chromedp.EmulateViewport(width, 900)); err != nil {
+					return nil, err
+				}
+				if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+					return nil, err
+				}
+				return chromedp.Run(ctx, chromedp.FullScreenshot(100))
+			})
+			path := filepath.Join(artifacts, "web", fmt.Sprintf("%02d-%s-%s-%d.png", b.pictures, name, scheme, width))
+			if err := os.WriteFile(path, png, 0o644); err != nil {
+				b.t.Fatal(err)
+			}
+			// What is wider than the window scrolls by itself, never the page.
+			if over := eval[int64](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+				b.t.Errorf("%s is %d pixels wider than a window of %d", name, over, width)
+			}
 		}
 		if !eval[bool](b, `typeof axe === "object"`) {
 			do(b, "axe-core", func(ctx context.Context) (chromedp.Void, error) {

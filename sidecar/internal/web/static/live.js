@@ -47,6 +47,9 @@
       [...old.querySelectorAll(".scroll, pre, .map")].forEach((e, i) => { if (scroll[i]) [e.scrollLeft, e.scrollTop] = scroll[i]; });
       if (key) [...old.querySelectorAll("a, button, select, pre")].find((e) => (e.id || e.getAttribute("aria-label") || e.textContent) === key)?.focus({ preventScroll: true });
     }
+    // Forms that stay as they are must not end with the run of srrd they came from.
+    const token = fresh.querySelector("input[name=token]");
+    if (token) for (const e of document.querySelectorAll("input[name=token]")) e.value = token.value;
     const head = fresh.querySelector("h1");
     if (head) document.querySelector("h1").replaceChildren(...head.childNodes);
     document.title = fresh.title;
@@ -66,11 +69,19 @@
     lamp.textContent = "no answer from this node for " + span((Date.now() - last) / 1000) + "; what you see is old";
   }
 
+  // A browser comes again by itself when the connection broke, but not when it
+  // was refused in words, such as by a srrd that is busy or has just started.
+  function follow() {
+    const source = new EventSource(watch);
+    source.addEventListener("state", (e) => { alive(JSON.parse(e.data).taken); refresh(); });
+    source.addEventListener("tick", (e) => alive(JSON.parse(e.data).taken));
+    source.addEventListener("error", () => {
+      lost();
+      if (source.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
+    });
+  }
   last = Date.now();
-  const source = new EventSource(watch);
-  source.addEventListener("state", (e) => { alive(JSON.parse(e.data).taken); refresh(); });
-  source.addEventListener("tick", (e) => alive(JSON.parse(e.data).taken));
-  source.addEventListener("error", lost);
+  follow();
   // The node ticks every 5 s; silence is not taken for health.
   setInterval(() => { if (Date.now() - last > 12000) lost(); }, 1000);
 })();
