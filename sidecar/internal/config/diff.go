@@ -173,7 +173,10 @@ func (c *Config) serviceItems(s *machine.Service) []item {
 	if s.LostHold > 0 {
 		lost = short(s.LostHold)
 	}
-	var driver, announce, members string
+	var driver, announce, members, fenceAfter string
+	if s.Fence {
+		fenceAfter = short(s.FenceAfter)
+	}
 	if s.Members > 0 {
 		members = fmt.Sprint(s.Members)
 	}
@@ -192,6 +195,7 @@ func (c *Config) serviceItems(s *machine.Service) []item {
 		{key: "lost_hold", value: lost},
 		{key: "best_effort", value: yesNo(s.BestEffort)},
 		{key: "fence", value: yesNo(s.Fence)},
+		{key: "fence_after", value: fenceAfter},
 		{key: "members", value: members},
 		{key: "dir", value: p.Dir},
 		{key: "env", value: strings.Join(p.Env, " ")},

@@ -125,6 +125,7 @@ type rawService struct {
 	LostHold     opt[time.Duration]
 	BestEffort   opt[bool]
 	Fence        opt[bool]
+	FenceAfter   opt[time.Duration]
 	Members      opt[uint64]
 	Watch        rawWatch
 	Dir          opt[string]
@@ -221,6 +222,7 @@ var serviceKeys = append([]key[rawService]{
 	field("lost_hold", duration(50*time.Millisecond, 24*time.Hour, false), func(s *rawService) *opt[time.Duration] { return &s.LostHold }),
 	field("best_effort", boolean, func(s *rawService) *opt[bool] { return &s.BestEffort }),
 	field("fence", boolean, func(s *rawService) *opt[bool] { return &s.Fence }),
+	field("fence_after", duration(0, time.Hour, true), func(s *rawService) *opt[time.Duration] { return &s.FenceAfter }),
 	// A majority of fewer than three is all of them: the first loss would stop
 	// the service everywhere.
 	field("members", integer(3, 65535), func(s *rawService) *opt[uint64] { return &s.Members }),
@@ -402,6 +404,9 @@ func (s *rawService) valid(r *reader, name string, d *rawDaemon, servicesDir str
 		RetryAfter:   first(own.RetryAfter, all.RetryAfter).or(time.Minute),
 		LostHold:     s.LostHold.V,
 	}
+	if m.Fence {
+		m.FenceAfter = s.FenceAfter.or(d.RejoinHold.or(time.Second))
+	}
 	m.FallUnknown = int(first(own.Check.Unknown, all.Check.Unknown).or(uint64(m.Fall)))
 	m.RecoverWithin = first(own.RecoverWithin, all.RecoverWithin).or(time.Minute)
 	for _, p := range timed() {
@@ -488,6 +493,7 @@ func (s *rawService) sane(r *reader, m *machine.Service, out *Service) {
 	}
 	only(own.RecoverWithin.At, own.RecoverWithin.Set && m.Recover == 0, "recover_within", "only with recover: 1 or more")
 	only(own.Timeouts[machine.PrimFence].At, own.Timeouts[machine.PrimFence].Set && !m.Fence, "timeouts.fence", "only with fence: yes")
+	only(s.FenceAfter.At, s.FenceAfter.Set && !m.Fence, "fence_after", "only with fence: yes")
 	if m.Interval == 0 {
 		const text = "only with checks: check.interval is 0"
 		only(own.Check.Rise.At, own.Check.Rise.Set, "check.rise", text)

@@ -243,7 +243,9 @@ func (n *Node) armLost(s *service) {
 		return
 	}
 	for _, l := range s.lost {
-		if l.until.IsZero() && !l.failedStop && !s.fences() {
+		if s.fences() {
+			l.since = n.now // it can speak from now on, before it is fenced
+		} else if l.until.IsZero() && !l.failedStop {
 			l.since, l.until = n.now, n.now.Add(n.lostHold(s))
 			n.setTimer(TimerKey{Kind: TimerLost, Service: s.name, Router: l.router}, l.until)
 		}

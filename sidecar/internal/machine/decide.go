@@ -337,6 +337,21 @@ func (n *Node) obstacles(s *service) []string {
 			in = append(in, n.hostOf(r.peer.id)+" to stop it")
 		}
 	}
+	if s.cfg.Way == WayAlias {
+		in = append(in, n.misled(s)...)
+	}
+	return in
+}
+
+// misled are those whose srrd is gone and whose routes still lead clients to
+// them. A plain service starts meanwhile, and is announced when they are gone.
+// An alias waits before that: it may be announced as soon as it is there. What
+// may run twice need not wait: whoever is led there is still served there.
+func (n *Node) misled(s *service) (in []string) {
+	u := n.unit(s)
+	if s.cfg.Overlap || u.strict() { // a strict one has waited before the start
+		return nil
+	}
 	for _, m := range u.members {
 		for _, l := range m.lost {
 			in = append(in, "the route of "+l.host+", whose srrd is gone, to be withdrawn")
@@ -399,19 +414,18 @@ func (o *offer) asked() (asked, hinders bool) {
 // something does, whether it is waited for only for a while.
 func (n *Node) mayBegin(s *service) (clear, forAWhile bool) {
 	u := n.unit(s)
-	clear = !slices.ContainsFunc(u.members, func(m *service) bool { return len(m.lost) > 0 })
+	lost := slices.ContainsFunc(u.members, func(m *service) bool { return len(m.lost) > 0 })
 	if u.strict() {
-		return clear && u.ranked().acknowledged(s.claim), false
+		return !lost && u.ranked().acknowledged(s.claim), false
 	}
-	if s.cfg.Overlap || s.waited {
-		return clear, false
-	}
-	for r := range u.busy {
-		if r.runs() {
-			return false, true
+	if !s.cfg.Overlap && !s.waited {
+		for r := range u.busy {
+			if r.runs() {
+				return false, true
+			}
 		}
 	}
-	return clear, false
+	return !lost || s.cfg.Overlap || s.cfg.Way != WayAlias, false
 }
 
 // bestClaim is the claim this node acknowledges: that of the best claimant it

@@ -240,7 +240,22 @@ func (n *Node) announce(s *service) {
 		return
 	}
 	n.setTimer(s.timer(TimerAnnounce), n.now.Add(s.cfg.Timeout[PrimStart]))
+	if s.heldBack = len(n.misled(s)) > 0; s.heldBack {
+		return
+	}
 	n.do(Announce{Service: s.name, Addresses: s.cfg.Addresses, On: true})
+}
+
+// announceNow follows when the routes of one whose srrd is gone lead nobody
+// astray any more.
+func (n *Node) announceNow(s *service) {
+	if s.phase != phaseAnnounce {
+		s.heldBack = false
+		return
+	}
+	if len(n.misled(s)) == 0 {
+		n.announce(s)
+	}
 }
 
 func (n *Node) notAnnounced(s *service) {
@@ -432,6 +447,9 @@ func (n *Node) failed(s *service) {
 	}
 	n.wipe(s)
 	if n.notOffered(s) {
+		if s.config == Inactive {
+			n.failedAlone(s)
+		}
 		return
 	}
 	if s.stopAgain && !s.mayRun {
@@ -477,6 +495,13 @@ func (n *Node) retry(s *service) {
 	s.probation = true
 	n.note(LevelInfo, s.name, "may try again, on probation")
 	n.again(s)
+}
+
+// failedAlone: ospfd was lost under a service that had failed. The node joins
+// as new, but that it failed is not forgotten: it comes back on probation.
+func (n *Node) failedAlone(s *service) {
+	s.probation = true
+	n.cancelTimer(s.timer(TimerRetryAfter))
 }
 
 // again leads out of failed, by way of another stop where the last one failed.

@@ -412,6 +412,9 @@ func (n *Node) lose(o *offer, why ReasonCode) {
 	s := o.s
 	l := &lost{router: o.peer.id, claim: o.said.Claim, addrs: o.said.Addresses, since: n.now, host: n.hostOf(o.peer.id),
 		silent: why == BecauseSrrdGone || why == BecauseOldLife || why == BecauseLeaving, failedStop: o.stuck()}
+	if old := s.lostOf(l.router); old != nil && s.fences() {
+		l.since = old.since // it was never heard in between: see fenceAt
+	}
 	switch {
 	case s.strict():
 		if !l.failedStop && !s.fences() {
@@ -473,6 +476,7 @@ func (n *Node) settleLost(s *service) {
 			return false
 		}
 		n.cancelTimer(TimerKey{Kind: TimerLost, Service: s.name, Router: l.router})
+		n.touchGroup(s)
 		return true
 	})
 }

@@ -262,7 +262,7 @@ var life = [...]row{
 	{phaseFailedOff, onOff, phaseFailed, (*Node).failed},
 	{phaseFailedOff, onOffLate, phaseFailed, (*Node).failed},
 
-	{phaseFailed, onLost, phaseInactive, nil},
+	{phaseFailed, onLost, phaseInactive, (*Node).failedAlone},
 	{phaseFailed, onUnwanted, phaseDeactivating, (*Node).deactivate},
 	{phaseFailed, onReactivate, phaseStopped, (*Node).reactivate},
 	{phaseFailed, onRetry, phaseStopped, (*Node).retry},

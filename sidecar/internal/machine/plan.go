@@ -39,6 +39,9 @@ func (n *Node) plan(s *service) {
 			return
 		}
 	}
+	if s.heldBack {
+		n.announceNow(s)
+	}
 	n.awaitClaim(s)
 	n.fence(s)
 	n.runOps(s)

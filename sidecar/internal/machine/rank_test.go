@@ -114,7 +114,7 @@ func (n *Node) slowObstacles(s *service) (clear, forAWhile bool) {
 		}
 	}
 	for _, m := range u.members {
-		if len(m.lost) > 0 {
+		if len(m.lost) > 0 && (u.strict() || s.cfg.Way == WayAlias && !s.cfg.Overlap) {
 			clear = false
 		}
 	}
@@ -234,6 +234,7 @@ func worldConfig(t *rapid.T) Config {
 			s.Dependencies = []string{"d"}
 		}
 		s.Overlap = i == 1
+		s.Way = AddressWay(rapid.IntRange(int(WayLocal), int(WayAlias)).Draw(t, "way"))
 		s.Members = 3 * rapid.IntRange(0, 1).Draw(t, "members")
 		cfg.Services = append(cfg.Services, s)
 	}

@@ -126,16 +126,41 @@ const fenceRetry = 5 * time.Second
 
 // fence runs the fence primitive for a lost holder that stands in the way.
 func (n *Node) fence(s *service) {
-	if s.phase != phaseClaim || !s.cfg.Fence || s.run != nil || n.timerSet(s.timer(TimerFence)) {
+	if s.phase != phaseClaim || !s.cfg.Fence || n.timerSet(s.timer(TimerFence)) {
 		return
 	}
+	if s.run != nil && (s.run.op == nil || s.run.prim == PrimFence) {
+		return // a join, leave or check that still runs does not hold it up
+	}
+	var next time.Time
 	for _, m := range n.unit(s).members {
 		for _, l := range m.lost {
+			if at := n.fenceAt(s, l); n.now.Before(at) {
+				if next.IsZero() || at.Before(next) {
+					next = at
+				}
+				continue
+			}
 			n.note(LevelWarning, s.name, "fences "+l.host+", which ran "+m.name+" when last heard")
 			n.runPrimitive(s, PrimFence, &op{prim: PrimFence, peer: l.host, router: l.router})
 			return
 		}
 	}
+	if !next.IsZero() {
+		n.setTimer(s.timer(TimerFence), next)
+	}
+}
+
+// fenceAt is when a lost holder is fenced: fence_after after it was lost, so
+// that a short unreachability does not switch off a healthy node. One that can
+// be reached again has rejoin_hold beyond that to speak; no longer, however
+// often it comes and goes.
+func (n *Node) fenceAt(s *service, l *lost) time.Time {
+	at := l.since.Add(s.cfg.FenceAfter)
+	if p := n.byRouter[l.router]; p != nil && p.rejoins && p.node != nil && s.cfg.FenceAfter > 0 {
+		at = at.Add(n.cfg.RejoinHold)
+	}
+	return at
 }
 
 // fenced takes the end of a fence.

@@ -38,6 +38,7 @@ type service struct {
 	startedAt   time.Time
 	rises       int  // checks succeeded in a row since one failed
 	unannounced bool // adopted, and its addresses not yet seen on the node
+	heldBack    bool // started, and announced when nobody is misled any more
 	claim       advert.Claim
 	claimedAt   time.Time
 	began       time.Time // the start began: deadline of recalls

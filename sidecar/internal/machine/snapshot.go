@@ -106,6 +106,7 @@ func (n *Node) viewService(s *service) ServiceView {
 	}
 	n.viewOffers(s, &v)
 	n.viewNotices(s, &v)
+	n.viewDeadlines(s, &v)
 	return v
 }
 
@@ -164,6 +165,9 @@ func (n *Node) waits(s *service) []string {
 	case phaseAddresses:
 		w = append(w, "the kernel to show its addresses")
 	case phaseAnnounce:
+		if s.heldBack {
+			return append(w, n.misled(s)...)
+		}
 		for _, a := range s.cfg.Addresses {
 			if !n.announces(n.router, a) {
 				w = append(w, fmt.Sprintf("%s/32 in the link-state database", a))
@@ -288,21 +292,77 @@ func (n *Node) viewNotices(s *service, v *ServiceView) {
 		switch {
 		case l.failedStop:
 			note("%s could not stop it and may still run it: fencing, or confirm-stopped %s", l.host, l.host)
-		case l.until.IsZero():
-			note("%s ran it when last heard", l.host)
 		default:
-			note("%s ran it when last heard, waited for %s more", l.host, max(0, l.until.Sub(n.now)).Round(10*time.Millisecond))
+			note("%s ran it when last heard", l.host)
 		}
 	}
 	if s.mayRun {
 		note("a stop failed here: it may still run")
 	}
-	if n.now.Before(s.pinEnds) && s.pin.Number != 0 && !s.pin.Void && s.pin.Left != 0 {
-		note("moved to %s for %s more", n.hostOf(s.pin.Target), s.pinEnds.Sub(n.now).Round(time.Second))
-	}
 	for _, a := range v.Addresses {
 		if r, ok := s.route[a]; ok && (r.State == RouteBeaten || r.State == RouteFailed) && s.phase.announced() {
 			note("zebra does not take the route to %s: %s", a, r.Text)
+		}
+	}
+}
+
+// viewDeadlines says what time alone will bring about, and when.
+func (n *Node) viewDeadlines(s *service, v *ServiceView) {
+	at := func(k DeadlineKind, at time.Time, format string, a ...any) {
+		v.Deadlines = append(v.Deadlines, DeadlineView{k, fmt.Sprintf(format, a...), at})
+	}
+	timer := func(k DeadlineKind, t TimerKey, format string, a ...any) {
+		if due, ok := n.due[t]; ok {
+			at(k, due, format, a...)
+		}
+	}
+	if s.verdict.Why.Code == BecauseHolding {
+		timer(DeadlineHolding, TimerKey{Kind: TimerHolding}, "startup_hold ends")
+		timer(DeadlineHolding, s.timer(TimerHolding), "failback_delay ends")
+	}
+	if s.verdict.Why.Code == BecauseReturning {
+		timer(DeadlineHolding, TimerKey{Kind: TimerRejoin, Router: n.router}, "rejoin_hold ends")
+	}
+	timer(DeadlineClaim, s.timer(TimerClaim), "%s is passed over", n.hostOf(s.verdict.Awaited))
+	if s.phase == phaseClaim {
+		timer(DeadlineRival, s.timer(TimerWait), "the wait for others to stop it ends")
+	}
+	for _, l := range s.lost {
+		if !l.until.IsZero() {
+			at(DeadlineLost, l.until, "the wait for %s ends", l.host)
+		}
+	}
+	if s.phase == phaseClaim && s.cfg != nil && s.cfg.Fence && (s.run == nil || s.run.prim != PrimFence) {
+		n.viewFence(s, at)
+	}
+	switch s.phase {
+	case phaseAddresses:
+		timer(DeadlineAnnounce, s.timer(TimerAnnounce), "it fails if the kernel does not show its addresses")
+	case phaseAnnounce, phaseStarted:
+		if !s.heldBack {
+			timer(DeadlineAnnounce, s.timer(TimerAnnounce), "it fails if its addresses are not announced")
+		}
+	case phaseFailed, phaseConfigFailed:
+		timer(DeadlineRetry, s.timer(TimerRetryAfter), "it is tried again")
+	}
+	if s.run != nil && s.run.op == nil {
+		if t := s.cfg.Timeout[s.run.prim]; t > 0 {
+			at(DeadlineRun, s.began.Add(t), "the primitive %s times out", s.run.prim)
+		}
+	}
+	timer(DeadlineRun, s.timer(TimerRecall), "the primitive is asked again")
+	timer(DeadlineProof, s.timer(TimerProbation), "it has run well for long enough")
+	if s.pin.Number != 0 && !s.pin.Void && s.pin.Left != 0 {
+		timer(DeadlinePin, s.timer(TimerPin), "the move to %s ends", n.hostOf(s.pin.Target))
+	}
+}
+
+// viewFence says when which lost holder is fenced.
+func (n *Node) viewFence(s *service, at func(DeadlineKind, time.Time, string, ...any)) {
+	retry := n.due[s.timer(TimerFence)]
+	for _, m := range n.unit(s).members {
+		for _, l := range m.lost {
+			at(DeadlineFence, later(n.fenceAt(s, l), retry), "%s is fenced", l.host)
 		}
 	}
 }

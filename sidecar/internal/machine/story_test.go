@@ -222,6 +222,8 @@ func (w *world) service(s machine.Service, name string, f []string) machine.Serv
 			s.Preference = uint8(w.number(next()))
 		case "overlap":
 			s.Overlap = true
+		case "alias":
+			s.Way = machine.WayAlias
 		case "exclusive":
 			s.Exclusive = true
 		case "disabled":
@@ -265,6 +267,8 @@ func (w *world) service(s machine.Service, name string, f []string) machine.Serv
 			s.Watch = true
 		case "fence":
 			s.Fence = true
+		case "fence_after":
+			s.FenceAfter = w.duration(next())
 		case "members":
 			s.Members = int(w.number(next()))
 		case "lost_hold":
@@ -296,7 +300,7 @@ func (w *world) peer(line string, f []string) {
 
 var stateWords = map[string]advert.State{"stopped": advert.Stopped, "starting": advert.Starting, "started": advert.Started, "stopping": advert.Stopping, "failed": advert.Failed}
 
-var stepWords = map[string]advert.Step{"claims": advert.StepClaim, "starts": advert.StepStart, "stops": advert.StepStop}
+var stepWords = map[string]advert.Step{"claims": advert.StepClaim, "starts": advert.StepStart, "stops": advert.StepStop, "goes": advert.StepAddresses}
 
 // said reads what a peer says of a service: its state, and what differs from
 // what it said last.
@@ -590,27 +594,33 @@ func (w *world) done(r machine.RunPrimitive, o machine.Outcome, text string) {
 }
 
 // state is a service's standing in one line.
-func state(v machine.ServiceView) string {
+func (w *world) state(v machine.ServiceView) string {
 	if !v.Local {
 		return "not configured here"
 	}
-	w := fmt.Sprintf("%s/%s", v.Config, v.State)
+	text := fmt.Sprintf("%s/%s", v.Config, v.State)
 	if v.Step != advert.StepNone {
-		w += ", " + v.Step.String()
+		text += ", " + v.Step.String()
 	}
 	if v.Failure.Code != advert.FailNone {
-		w += " (" + v.Failure.String() + ")"
+		text += " (" + v.Failure.String() + ")"
 	}
-	w += "; " + v.Want + ", for " + v.Why
+	text += "; " + v.Want + ", for " + v.Why
 	if len(v.Waits) > 0 {
-		w += "; waits for: " + strings.Join(v.Waits, ", ")
+		text += "; waits for: " + strings.Join(v.Waits, ", ")
 	}
 	for _, n := range v.Notices {
 		if n != "not protected against partition" {
-			w += "; note: " + n
+			text += "; note: " + n
 		}
 	}
-	return w
+	for _, d := range v.Deadlines {
+		switch d.Kind {
+		case machine.DeadlineLost, machine.DeadlineFence, machine.DeadlinePin:
+			text += "; " + d.What + " in " + max(0, d.At.Sub(w.now)).Round(10*time.Millisecond).String()
+		}
+	}
+	return text
 }
 
 // told writes what was decided and done since the last time.
@@ -619,7 +629,7 @@ func (w *world) told(event bool) string {
 	now := map[string]string{}
 	var lines []string
 	for _, v := range w.node.View().Services {
-		if now[v.Name] = state(v); now[v.Name] != w.before[v.Name] || !event {
+		if now[v.Name] = w.state(v); now[v.Name] != w.before[v.Name] || !event {
 			if now[v.Name] != "" {
 				lines = append(lines, v.Name+": "+now[v.Name])
 			}

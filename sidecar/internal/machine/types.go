@@ -227,8 +227,9 @@ type Service struct {
 	Watch         bool          // the end of its process is told by the port
 	Recover       int           // restarts in place before it has failed
 	RecoverWithin time.Duration
-	Fence         bool // its Makefile can fence a lost holder
-	Members       int  // of the cluster; only a majority runs it. 0: not asked
+	Fence         bool          // its Makefile can fence a lost holder
+	FenceAfter    time.Duration // a holder is lost that long before it is fenced
+	Members       int           // of the cluster; only a majority runs it. 0: not asked
 	Timeout       [primitiveCount]time.Duration
 	Linger        time.Duration
 	FailbackWait  time.Duration // failback_delay

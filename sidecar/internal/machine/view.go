@@ -101,7 +101,34 @@ type ServiceView struct {
 	Offers       []OfferView    `json:"offers"`
 	Holder       string         `json:"holder,omitempty"` // host that runs it, as far as seen; several are joined
 	Notices      []string       `json:"notices,omitempty"`
+	Deadlines    []DeadlineView `json:"deadlines,omitempty"`
 }
+
+// DeadlineView is something that time alone will bring about. How long that
+// still takes is for whoever shows it to say: a snapshot is as old as the last
+// event.
+type DeadlineView struct {
+	Kind DeadlineKind `json:"kind"`
+	What string       `json:"what"` // "the wait for n2 ends"
+	At   time.Time    `json:"at"`
+}
+
+// DeadlineKind is the fixed word of a deadline, for scripts.
+type DeadlineKind string
+
+// The deadlines.
+const (
+	DeadlineHolding  DeadlineKind = "holding"  // startup_hold, failback_delay, rejoin_hold
+	DeadlineClaim    DeadlineKind = "claim"    // claim_timeout: the better candidate is passed over
+	DeadlineRival    DeadlineKind = "rival"    // who is to stop it first is no longer waited for
+	DeadlineLost     DeadlineKind = "lost"     // lost_hold, announce_timeout: a lost holder is no longer waited for
+	DeadlineFence    DeadlineKind = "fence"    // fence_after, or the next try: a lost holder is fenced
+	DeadlineAnnounce DeadlineKind = "announce" // the address counts as not put on, or not announced
+	DeadlineRun      DeadlineKind = "run"      // the primitive times out, or is asked again
+	DeadlineRetry    DeadlineKind = "retry"    // retry_after: a failed service may try again
+	DeadlineProof    DeadlineKind = "proof"    // its probation ends if it runs well
+	DeadlinePin      DeadlineKind = "pin"      // a timed move ends
+)
 
 // RunView is one run of a primitive.
 type RunView struct {

@@ -192,6 +192,9 @@ func (c *call) localFields(f *fields, s *view.Snapshot, sv *machine.ServiceView)
 	for _, w := range sv.Waits {
 		f.add("waits", view.WaitWords(w))
 	}
+	for _, d := range sv.Deadlines {
+		f.add("due", view.DueWords(c.now, d))
+	}
 	f.add("cause", sv.Cause)
 	f.add("wanted", sv.Want+": "+sv.Why)
 	if sv.Failure.Code != 0 {

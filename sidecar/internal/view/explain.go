@@ -40,6 +40,9 @@ func (s *Snapshot) Explain(now time.Time, sv *machine.ServiceView) []string {
 	for _, n := range sv.Notices {
 		say("Notice: %s.", n)
 	}
+	for _, d := range sv.Deadlines {
+		say("Due: %s.", DueWords(now, d))
+	}
 	return all
 }
 

@@ -21,6 +21,14 @@ func Age(now, at time.Time) string {
 	return Span(max(0, now.Sub(at)))
 }
 
+// DueWords says what time alone brings about, and when from now.
+func DueWords(now time.Time, d machine.DeadlineView) string {
+	if !now.Before(d.At) {
+		return d.What + " now"
+	}
+	return d.What + " in " + Span(d.At.Sub(now))
+}
+
 // Span is a time in the largest unit that leaves two digits or so.
 func Span(d time.Duration) string {
 	switch {

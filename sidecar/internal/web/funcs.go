@@ -26,6 +26,7 @@ var funcs = template.FuncMap{
 	"stateHere":  view.StateHere,
 	"why":        view.WhyShort,
 	"wait":       view.WaitWords,
+	"due":        view.DueWords,
 	"underway":   view.Underway,
 	"kind":       view.KindWords,
 	"offerState": view.OfferState,

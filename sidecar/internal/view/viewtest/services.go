@@ -62,7 +62,8 @@ func services() []machine.ServiceView {
 					o.Claim, o.LastHeard = advert.NewClaim(5, N4), ago(8*time.Second)
 				}),
 			},
-			Notices: []string{"not protected against partition", "n4 ran it when last heard, waited for 31s more"},
+			Notices:   []string{"not protected against partition", "n4 ran it when last heard"},
+			Deadlines: []machine.DeadlineView{{Kind: machine.DeadlineLost, What: "the wait for n4 ends", At: ago(-31 * time.Second)}},
 		},
 		{
 			Name: "dns", Local: true, Kind: network, Addresses: addrs("192.0.2.10", "192.0.2.11"), Scope: "as", Way: "local", Config: machine.Active, State: advert.Started,
@@ -79,7 +80,8 @@ func services() []machine.ServiceView {
 				with(peer(N2, advert.Stopped, 200, 2), func(o *machine.OfferView) { o.Seen = advert.NewClaim(4, N1) }),
 				with(peer(N3, advert.Stopped, 200, 0), func(o *machine.OfferView) { o.WhyNot = "the node is in standby" }),
 			},
-			Notices: []string{"configured differently on n2", "moved to n1 for 9m0s more"},
+			Notices:   []string{"configured differently on n2"},
+			Deadlines: []machine.DeadlineView{{Kind: machine.DeadlinePin, What: "the move to n1 ends", At: ago(-9 * time.Minute)}},
 		},
 		{
 			Name: "ftp", Local: true, Kind: network, Addresses: addrs("192.0.2.50"), Scope: "as", Way: "alias", Config: machine.Active, State: advert.Starting, Step: advert.StepAddresses,
