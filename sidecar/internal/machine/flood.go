@@ -15,9 +15,9 @@ import (
 // under an id that is used again.
 const (
 	echoTimeout  = 2 * time.Second
-	echoDoubled  = 5 // times the wait for the daemon's echo doubles: 64 s
-	behindMost   = 16                      // LSAs not shown: more than these, and ospfd is behind
-	behindLong   = 30 * time.Second        // then this long, at most
+	echoDoubled  = 5                // times the wait for the daemon's echo doubles: 64 s
+	behindMost   = 16               // LSAs not shown: more than these, and ospfd is behind
+	behindLong   = 30 * time.Second // then this long, at most
 	retryAfter   = time.Second
 	oldKept      = 15 * time.Second        // an old G stays this long beside the new one
 	foreignKept  = 1200 * time.Millisecond // younger LSAs are dropped by MinLSArrival

@@ -60,6 +60,7 @@ func diamond(i, _ int) machine.Config {
 func fenced(int, int) machine.Config {
 	disk, store, front := resource("disk"), resource("store"), network("front", "10.99.3.1")
 	disk.Fence, store.Fence = true, true
+	disk.FenceAfter = 200 * time.Millisecond // store is fenced at once
 	store.Critical, front.Dependencies = true, []string{"store"}
 	store.Group, front.Group = "VAULT", "VAULT"
 	return quick(config(disk, front, store))
