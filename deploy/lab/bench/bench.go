@@ -152,7 +152,7 @@ func (b *Bench) up(ctx context.Context, v variant) (c *cluster, err error) {
 	}
 	if b.Evidence || b.Always {
 		c.evidence = func(row *Row, o Outcome) bool {
-			return b.Always || o.ReturnLost > 0 || row.Goal >= 0 && o.Outage > row.Goal
+			return b.Always || o.ReturnLost > 0 || o.Outage > 0 && (row.quiet || row.Goal >= 0 && o.Outage > row.Goal)
 		}
 	}
 	if c.fib, err = watchFIB(l); err != nil {
@@ -194,6 +194,9 @@ func (o Outcome) line(took time.Duration) string {
 	}
 	if o.MaxGap > busy {
 		fmt.Fprintf(&b, ", BUSY: two datagrams %s apart", ms(o.MaxGap))
+	}
+	if o.Dropped > 0 {
+		fmt.Fprintf(&b, ", BUSY: the kernel dropped %d packets", o.Dropped)
 	}
 	fmt.Fprintf(&b, " (%.1f s)", took.Seconds())
 	if o.Err != "" {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -64,7 +65,16 @@ func PeerRows() []Row {
 			return Row{Name: v.Name + "-" + name, About: about(what), Goal: noGoal, variant: v, services: peerSet, against: against, gone: true}
 		}
 		revive := func(names ...string) func(context.Context, *run) error {
-			return func(ctx context.Context, r *run) error { return r.start(ctx, names...) }
+			return func(ctx context.Context, r *run) error {
+				if slices.Contains(names, peerDaemon) {
+					// One that was killed leaves it, and takes it for another one of itself.
+					err := os.Remove(filepath.Join(r.c.lab.Vars(r.holder).RunDir, "vrrp.pid"))
+					if err != nil && !errors.Is(err, os.ErrNotExist) {
+						return err
+					}
+				}
+				return r.start(ctx, names...)
+			}
 		}
 		move := row("move", "SIGTERM of keepalived, which gives the address up", "move-overlap", "move-stop-start")
 		move.do = func(_ context.Context, r *run) error { return r.end(syscall.SIGTERM, peerDaemon) }
@@ -75,7 +85,12 @@ func PeerRows() []Row {
 		loss.do, loss.heal = cut(lab.Silent), mend
 		freeze := row("node-freeze", "SIGSTOP of all daemons of the node", "node-freeze")
 		freeze.do = func(_ context.Context, r *run) error { return r.signalPeer(syscall.SIGSTOP, peerDaemon, "answer") }
-		freeze.heal = func(_ context.Context, r *run) error { return r.signalPeer(syscall.SIGCONT, peerDaemon, "answer") }
+		freeze.heal = func(ctx context.Context, r *run) error {
+			if err := r.outlast(ctx); err != nil {
+				return err
+			}
+			return r.signalPeer(syscall.SIGCONT, peerDaemon, "answer")
+		}
 		carrier := row("carrier-loss", "the node sees its carrier go", "carrier-loss")
 		carrier.do, carrier.heal = cut(lab.Carrier), mend
 		killed := row("kill", "kill -9 of keepalived", "srrd-kill")

@@ -282,7 +282,7 @@ func WriteTable(w io.Writer, results []Result) error {
 // writeRemarks writes what has to be known beside the figures.
 func writeRemarks(w io.Writer, results []Result) error {
 	var b strings.Builder
-	runs, loaded := 0, 0
+	runs, loaded, full := 0, 0, 0
 	for _, r := range results {
 		for _, text := range append(r.Errors(), r.Misses(), r.TypeFive()) {
 			if text != "" {
@@ -294,10 +294,16 @@ func writeRemarks(w io.Writer, results []Result) error {
 			if o.MaxGap > busy {
 				loaded++
 			}
+			if o.Dropped > 0 {
+				full++
+			}
 		}
 	}
 	if loaded > 0 {
 		fmt.Fprintf(&b, "In %d of %d runs the machine was too busy to send a datagram in time, once by more than %s ms: outages may be shorter than told.\n", loaded, runs, ms(busy))
+	}
+	if full > 0 {
+		fmt.Fprintf(&b, "In %d of %d runs the machine's kernel had no time for packets and dropped some (/proc/net/softnet_stat): they count as lost.\n", full, runs)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

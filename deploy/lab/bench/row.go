@@ -105,8 +105,13 @@ func Rows() []Row {
 			do: killAnswerer, heal: reviveAnswerer},
 		loss("silent-loss-bfd10", "the node is cut off silently, BFD 10 ms x 3", 40*time.Millisecond, fast, overlapping),
 		{Name: "node-freeze", About: "SIGSTOP of all daemons of the node, BFD 10 ms x 3", Goal: 40 * time.Millisecond, variant: fast, services: overlapping, gone: true,
-			do:   func(_ context.Context, r *run) error { return r.signal(syscall.SIGSTOP, all...) },
-			heal: func(_ context.Context, r *run) error { return r.signal(syscall.SIGCONT, all...) }},
+			do: func(_ context.Context, r *run) error { return r.signal(syscall.SIGSTOP, all...) },
+			heal: func(ctx context.Context, r *run) error {
+				if err := r.outlast(ctx); err != nil {
+					return err
+				}
+				return r.signal(syscall.SIGCONT, all...)
+			}},
 		{Name: "carrier-loss", About: "the node sees its carrier go", Goal: noGoal, variant: fast, services: overlapping, gone: true,
 			do: cut(lab.Carrier), heal: mend},
 		{Name: "ospfd-kill", About: "kill -9 of ospfd", Goal: 25 * time.Millisecond, variant: fast, services: overlapping, gone: true,

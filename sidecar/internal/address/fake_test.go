@@ -31,6 +31,7 @@ type fakeKernel struct {
 	addrs   map[netip.Addr][]onDevice
 	expires map[item]time.Time
 	ops     int // changes we made
+	looks   int // snapshots we took
 	changed func()
 	refuse  error // of every change
 }
@@ -66,6 +67,7 @@ func (k *fakeKernel) expire() {
 func (k *fakeKernel) snapshot() (snapshot, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.looks++
 	k.expire()
 	s := snapshot{routes: map[netip.Addr]bool{}, addrs: map[netip.Addr][]onDevice{}}
 	for a := range k.routes {
@@ -268,6 +270,46 @@ func TestAnAliasIsRenewedEveryThirdOfItsLifeAndExpiresWithoutThePort(t *testing.
 		time.Sleep(2100 * time.Millisecond)
 		b.wantKernel("")
 	})
+}
+
+// A look lists all the kernel has: with one for each service, a node that takes
+// many over would be busy with looking.
+func TestManyServicesAtOnceCostTwoLooks(t *testing.T) {
+	k, said := newFakeKernel(), 0
+	cfg := Config{Emit: func(e machine.Event) {
+		if s, ok := e.(machine.AddressState); !ok || !s.Present || s.Err != "" {
+			t.Errorf("%+v", e)
+		}
+		said++
+	}}
+	w := newWorker(&cfg, k, newMailbox[job]())
+	var all []order
+	for i := range 100 {
+		all = append(all, order{service: fmt.Sprint("s", i), addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 250, 1, byte(i)})}, on: true, known: true})
+	}
+	w.orders(all)
+	if len(k.routes) != 100 || said != 100 || k.looks != 2 {
+		t.Errorf("%d routes, %d said, %d looks; want 100, 100 and 2", len(k.routes), said, k.looks)
+	}
+}
+
+func TestTheLastOfSeveralActionsIsWhatIsWanted(t *testing.T) {
+	k := newFakeKernel()
+	var said []machine.Event
+	cfg := Config{Emit: func(e machine.Event) { said = append(said, e) }}
+	w := newWorker(&cfg, k, newMailbox[job]())
+	web := order{service: "web", addrs: []netip.Addr{x1}, known: true}
+	on := web
+	on.on = true
+	w.orders([]order{on, web})
+	if len(k.routes) != 0 || len(said) != 1 || said[0] != (machine.AddressState{Addr: x1}) {
+		t.Errorf("on, off: %v, said %+v", k, said)
+	}
+	said = nil
+	w.orders([]order{on, web, on})
+	if !k.routes[x1] || len(said) != 1 || said[0] != (machine.AddressState{Addr: x1, Present: true}) {
+		t.Errorf("on, off, on: %v, said %+v", k, said)
+	}
 }
 
 func TestWhoeverKeepsDeletingFindsItBackOnceASecond(t *testing.T) {

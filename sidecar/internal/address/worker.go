@@ -92,9 +92,7 @@ func (w *worker) run(ctx context.Context, actions *mailbox[order], changed <-cha
 		case <-ctx.Done():
 			return nil
 		case <-actions.ready:
-			for _, o := range actions.take() {
-				w.order(o)
-			}
+			w.orders(actions.take())
 		case <-changed:
 			w.lookAfter()
 		case <-results.ready:
@@ -128,22 +126,28 @@ func (w *worker) plan(timer *time.Timer) {
 	timer.Reset(next.Sub(w.now()))
 }
 
-// order carries one action out.
-func (w *worker) order(o order) {
-	for _, addr := range o.addrs {
-		w.enter(o, addr)
-	}
-	if !w.look() { // whose address is it now?
+// orders carries out all actions that wait, as one: each look at the kernel lists
+// all it has, and a node that takes a hundred services over at once would look two
+// hundred times. What is wanted of an address is what the last action says.
+func (w *worker) orders(all []order) {
+	var addrs []netip.Addr
+	met := map[netip.Addr]bool{}
+	for _, o := range all {
 		for _, addr := range o.addrs {
-			w.settle(addr)
+			w.enter(o, addr)
+			if !met[addr] {
+				met[addr] = true
+				addrs = append(addrs, addr)
+			}
 		}
-		return
 	}
-	for _, addr := range o.addrs {
-		w.converge(addr, true)
+	if w.look() { // whose address is it now?
+		for _, addr := range addrs {
+			w.converge(addr, true)
+		}
+		w.look()
 	}
-	w.look()
-	for _, addr := range o.addrs {
+	for _, addr := range addrs {
 		w.settle(addr)
 	}
 }
