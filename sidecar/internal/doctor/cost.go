@@ -57,7 +57,7 @@ func (f *Facts) lossOn(i Interface) Cost {
 	block, _ := f.OSPF.Block("interface " + i.Name)
 	if f.Missing[vty.BFD] == "" && block.Has("ip ospf bfd") {
 		profile, hasProfile := block.Value("ip ospf bfd profile")
-		c.Takes = span(f.detectionTime(block, profile, hasProfile))
+		c.Takes = span(f.detectionTime(i, block, profile, hasProfile))
 		c.From = "ip ospf bfd, the greater of both sides' intervals counts"
 		if hasProfile {
 			c.From = "bfd profile " + profile + ", the greater of both sides' intervals counts"

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -323,9 +324,9 @@ func TestALineThatIsRefusedIsNamedAndTheOthersAreSet(t *testing.T) {
 		t.Errorf("error %v, want zebra's refusal with its line", err)
 	}
 	want := []string{
-		"bfd / profile srrd / detect-multiplier 3 / transmit-interval 50 / receive-interval 50",
+		"bfd / peer 10.1.0.2 interface eth0 / detect-multiplier 3 / transmit-interval 50 / receive-interval 50",
 		"router ospf / ospf router-id 10.1.0.1 / capability opaque / timers throttle spf 0 1 50 / timers throttle lsa all 0 / timers lsa min-arrival 0 / redistribute table 99",
-		"interface eth0 / ip ospf bfd / ip ospf bfd profile srrd / ip ospf retransmit-interval 1",
+		"interface eth0 / ip ospf bfd / ip ospf retransmit-interval 1",
 	}
 	if diff := cmp.Diff(want, s.set); diff != "" {
 		t.Errorf("lines set (-want +got):\n%s", diff)
@@ -337,5 +338,32 @@ func TestAnEndedContextIsTheOnlyError(t *testing.T) {
 	cancel()
 	if _, err := Gather(ctx, &oldSuite{}, Place{}, Wants{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+func TestBFDOfOldReleasesIsSetByPeer(t *testing.T) {
+	neighbor := vty.Neighbor{Address: addr("10.1.0.2"), Interface: "eth0", State: "Full"}
+	facts := Facts{
+		Release: release(7, 5, 1), State: vty.OSPFState{Running: true}, Neighbors: []vty.Neighbor{neighbor},
+		Interfaces: []Interface{{Name: "eth0"}}, OSPF: vty.ParseRunning("interface eth0\n ip ospf bfd\nrouter ospf\n"),
+		BFD: vty.ParseRunning("bfd\n profile srrd\n  detect-multiplier 3\n  transmit-interval 50\n  receive-interval 50\n"),
+	}
+	lines := func() (all []string) {
+		for _, f := range Examine(facts) {
+			if f.Subject == "BFD on eth0" {
+				for _, l := range f.Lines {
+					all = append(all, strings.Join(l.All(), " / "))
+				}
+			}
+		}
+		return all
+	}
+	want := []string{"bfd / peer 10.1.0.2 interface eth0 / detect-multiplier 3 / transmit-interval 50 / receive-interval 50", "interface eth0 / ip ospf bfd"}
+	if got := lines(); !slices.Equal(got, want) {
+		t.Errorf("without the peer: %q, want %q", got, want)
+	}
+	facts.BFD = vty.ParseRunning("bfd\n peer 10.1.0.2 interface eth0\n  detect-multiplier 3\n  transmit-interval 50\n  receive-interval 50\n !\n!\n")
+	if got := lines(); got != nil {
+		t.Errorf("with it: %q, want nothing", got)
 	}
 }

@@ -115,7 +115,7 @@ func (e *examination) bfd(i Interface, block vty.Block) {
 	}
 	f := Finding{Severity: Slow, Subject: "BFD on " + i.Name, Daemon: vty.OSPF}
 	profile, hasProfile := block.Value("ip ospf bfd profile")
-	detection := e.detectionTime(block, profile, hasProfile)
+	detection := e.detectionTime(i, block, profile, hasProfile)
 	switch {
 	case !block.Has("ip ospf bfd"):
 		dead := "the dead interval, 40 s by default"
@@ -128,6 +128,11 @@ func (e *examination) bfd(i Interface, block vty.Block) {
 	default:
 		return
 	}
+	if e.noProfiles() {
+		f.Lines = append(e.peerLines(i), Lines{Class: vty.ClassOSPF, Node: []string{"interface " + i.Name}, Set: []string{"ip ospf bfd"}})
+		e.add(f)
+		return
+	}
 	if current, ok := e.BFD.Block("bfd"); !ok || profileTime(current, Profile) > fastBFD {
 		f.Lines = append(f.Lines, Lines{Class: vty.ClassBFD, Node: []string{"bfd", "profile " + Profile},
 			Set: []string{"detect-multiplier 3", "transmit-interval 50", "receive-interval 50"}})
@@ -137,9 +142,53 @@ func (e *examination) bfd(i Interface, block vty.Block) {
 	e.add(f)
 }
 
+// noProfiles: before FRR 8.0 ospfd cannot name a BFD profile (7.5.1: unknown
+// command, while bfdd has them). The timers of a session are those of bfdd's own
+// "peer", if it has one.
+func (f *Facts) noProfiles() bool { return f.Release.FRR() && !f.Release.AtLeast(8, 0) }
+
+// peerLines are the peers an interface's neighbours lack in bfdd.
+func (e *examination) peerLines(i Interface) (all []Lines) {
+	for _, n := range e.neighborsOn(i) {
+		if t, ok := e.peerTime(n); !ok || t > fastBFD {
+			all = append(all, Lines{Class: vty.ClassBFD, Node: []string{"bfd", fmt.Sprintf("peer %s interface %s", n.Address, i.Name)},
+				Set: []string{"detect-multiplier 3", "transmit-interval 50", "receive-interval 50"}})
+		}
+	}
+	return all
+}
+
+func (f *Facts) neighborsOn(i Interface) (all []vty.Neighbor) {
+	for _, n := range f.Neighbors {
+		if n.Interface == i.Name && n.Address.IsValid() {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// peerTime is the detection time of bfdd's own peer for a neighbour.
+func (f *Facts) peerTime(n vty.Neighbor) (time.Duration, bool) {
+	bfd, _ := f.BFD.Block("bfd")
+	for _, peer := range bfd.All("peer " + n.Address.String()) {
+		return timeOf(peer), true
+	}
+	return 0, false
+}
+
 // detectionTime is multiplier times interval of an interface's sessions, as
 // far as this side decides.
-func (f *Facts) detectionTime(block vty.Block, profile string, hasProfile bool) time.Duration {
+func (f *Facts) detectionTime(i Interface, block vty.Block, profile string, hasProfile bool) time.Duration {
+	if f.noProfiles() {
+		slowest, all := time.Duration(0), len(f.neighborsOn(i)) > 0
+		for _, n := range f.neighborsOn(i) {
+			t, ok := f.peerTime(n)
+			slowest, all = max(slowest, t), all && ok
+		}
+		if all {
+			return slowest
+		}
+	}
 	if hasProfile {
 		bfd, _ := f.BFD.Block("bfd")
 		return profileTime(bfd, profile)
@@ -156,8 +205,13 @@ func (f *Facts) detectionTime(block vty.Block, profile string, hasProfile bool) 
 
 func profileTime(bfd vty.Block, name string) time.Duration {
 	profile, _ := bfd.Block("profile " + name)
+	return timeOf(profile)
+}
+
+// timeOf is the detection time of a profile or peer.
+func timeOf(b vty.Block) time.Duration {
 	value := func(words string, otherwise int) int {
-		if v, ok := profile.Value(words); ok {
+		if v, ok := b.Value(words); ok {
 			if n, err := strconv.Atoi(v); err == nil {
 				return n
 			}
