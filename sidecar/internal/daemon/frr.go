@@ -134,5 +134,5 @@ func (f *frr) release(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.Version.String(), nil
+	return r.String(), nil
 }

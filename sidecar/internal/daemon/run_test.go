@@ -82,6 +82,7 @@ type suite struct {
 
 	mu       sync.Mutex
 	routerID string // as configured; "": none is
+	version  string // as "show version" says it
 }
 
 func newSuite(t *testing.T) *suite {
@@ -91,7 +92,7 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	area, nic := netip.IPv4Unspecified(), netip.MustParseAddr("192.0.2.1")
-	s := &suite{files: newFiles(t), routerID: self.String(), zebra: zapitest.Start(t, dialect), ospf: ospfapitest.NewServer(t, ospfapitest.Config{
+	s := &suite{files: newFiles(t), routerID: self.String(), version: "FRRouting 8.4.4 (n1).", zebra: zapitest.Start(t, dialect), ospf: ospfapitest.NewServer(t, ospfapitest.Config{
 		RouterID: self, Reachable: []netip.Addr{peer}, Interfaces: []ospfapitest.Interface{{Addr: nic, Area: area, State: ospfapi.ISMDR}},
 		Neighbors: []ospfapitest.Neighbor{{IfAddr: nic, Addr: netip.MustParseAddr("192.0.2.2"), RouterID: peer, State: ospfapi.NSMFull}},
 	})}
@@ -126,7 +127,7 @@ func (s *suite) answer(daemon string, r *vty.Request) vty.Status {
 		router += " ospf router-id " + s.routerID + "\n"
 	}
 	text := map[string]string{
-		"show version":                   "FRRouting 8.4.4 (n1).\n",
+		"show version":                   s.version + "\n",
 		"zebra show running-config":      "frr version 8.4.4\nhostname n1\n!\nend\n",
 		"ospfd show running-config":      "frr version 8.4.4\nhostname n1\n!\n" + router + " network 192.0.2.0/24 area 0\n capability opaque\n redistribute table 201\nexit\n!\nend\n",
 		"show ip ospf json":              fmt.Sprintf(`{"routerId":%q,"opaqueCapable":true,"areas":{"0.0.0.0":{"backbone":true}}}`, self),
@@ -356,6 +357,34 @@ func TestWithoutARouterIDNoServiceStartsAndTheReasonIsShown(t *testing.T) {
 	l.until("show service web", "active/started")
 	l.stop <- syscall.SIGTERM
 	l.end("<nil>")
+}
+
+func TestANewerFRRIsToldNothingWhoseMeaningIsNotKnown(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	for _, suite := range []struct{ version, why string }{
+		{"FRRouting 11.0 (n1) on Linux(6.1.0).", "newer than 10.7, the newest release known here"},
+		{"Quagga 1.2.4 (n1).", "Quagga speaks another ZAPI"},
+	} {
+		s := newSuite(t)
+		s.version = suite.version
+		l := s.start(t)
+		// The OSPF-API says by itself what it is: the node is in the cluster.
+		l.until("show node", "10.255.0.1", "online")
+		l.until("show events", suite.why)
+		if got := s.zebra.Received(); len(got) > 0 {
+			t.Errorf("%s: zebra was sent %v", suite.version, got)
+		}
+		l.stop <- syscall.SIGTERM
+		l.end("<nil>")
+		if err := s.ospf.Crashed(); err != nil {
+			t.Errorf("%s: ospfd would have crashed: %v", suite.version, err)
+		}
+		if n := localRoutes(t); n != 0 {
+			t.Errorf("%s: %d local routes are left", suite.version, n)
+		}
+	}
 }
 
 func TestASecondSignalEndsASlowShutdown(t *testing.T) {
