@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	cmd.AddCommand(runCommand(out), whatIfCommand(in, out))
+	cmd.AddCommand(runCommand(out), whatIfCommand(in, out), scaleCommand(out, errs))
 	cmd.SetArgs(args)
 	cmd.SetIn(in)
 	cmd.SetOut(out)
@@ -150,6 +150,77 @@ func whatIfCommand(in io.Reader, out io.Writer) *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "-", "the `file` with the dump")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "`format` of the answer: text or json")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "show everything that the nodes say")
+	return cmd
+}
+
+func scaleCommand(out, errs io.Writer) *cobra.Command {
+	var o whatif.Options
+	var nodes, services, offers []int
+	var sites int
+	var output, plot string
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use:   "scale [--nodes N,...] [--services M,...] [--offers K,...]",
+		Short: "Measure what large clusters flood, and how it grows",
+		Long: "A cluster of each of the sizes is booted, left alone for a minute, and loses one of its\n" +
+			"sites at once. Its nodes stand behind the routers of the sites, two core routers connect\n" +
+			"those; each service has an address and is offered by K nodes, in as many sites as there\n" +
+			"are. Shown are the LSAs of type 222 and the /32s, as they are originated and as they\n" +
+			"are sent over all links, and how they grow. Sizes that would not fit 20 GB of memory\n" +
+			"are refused in their row.",
+		Example: "  srrsim scale --nodes 1000 --services 1000\n  srrsim scale --nodes 10,100,1000 --services 10,100,1000 -o csv --plot scale.svg",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, known := map[string]func(io.Writer, []whatif.Cost) error{"text": whatif.CostsText, "json": whatif.CostsJSON, "csv": whatif.CostsCSV}[output]
+			if !known {
+				return fmt.Errorf("-o %s: output is csv, json or text", output)
+			}
+			ctx, stop := context.WithTimeout(cmd.Context(), limit)
+			defer stop()
+			var all []whatif.Cost
+			wrong := false
+			for _, n := range nodes {
+				for _, m := range services {
+					for _, k := range offers {
+						z := whatif.Size{Nodes: n, Services: m, Offers: min(k, n), Sites: min(sites, n)}
+						if err := z.Check(); err != nil {
+							all = append(all, whatif.Cost{Size: z, Note: err.Error()})
+							continue
+						}
+						c, err := whatif.Scale(ctx, z, o)
+						if err != nil {
+							return err
+						}
+						fmt.Fprintf(errs, "srrsim: %d nodes, %d services, %d offers each: %s\n", z.Nodes, z.Services, z.Offers, c.Real.Round(time.Millisecond))
+						wrong = wrong || len(c.Lost) > 0
+						all = append(all, c)
+					}
+				}
+			}
+			if err := write(out, all); err != nil {
+				return err
+			}
+			if plot != "" {
+				if err := os.WriteFile(plot, whatif.CostsSVG(all), 0o644); err != nil { //nolint:gosec // a picture, for everybody
+					return err
+				}
+			}
+			if wrong {
+				return errWrong
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.IntSliceVar(&nodes, "nodes", []int{10, 100}, "how many")
+	f.IntSliceVar(&services, "services", []int{10, 100}, "how many")
+	f.IntSliceVar(&offers, "offers", []int{3}, "nodes that offer each service; no more than there are")
+	f.IntVar(&sites, "sites", 10, "how many")
+	f.Uint64Var(&o.Seed, "seed", 1, "of all chance: equal seeds give equal runs")
+	f.DurationVar(&o.Detect, "detect", 100*time.Millisecond, "how soon a silent loss is noticed, as with BFD")
+	f.DurationVar(&limit, "limit", time.Hour, "real `time` after which it is given up")
+	f.StringVarP(&output, "output", "o", "text", "`format`: csv, json or text")
+	f.StringVar(&plot, "plot", "", "write a picture of it to this `file`, an SVG")
 	return cmd
 }
 

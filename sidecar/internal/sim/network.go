@@ -553,7 +553,8 @@ func (s *Sim) install(h *host, l *lsa, came *edge, tell time.Duration) {
 		if !e.adjacent || came != nil && e.to == came.from {
 			continue
 		}
-		if other := s.get(&e.to.ospf, l.id); other.lsa == nil || l.newer(other.lsa) {
+		// Who has it needs it not; who has a newer one answers with that.
+		if other := s.get(&e.to.ospf, l.id); other.lsa == nil || l.newer(other.lsa) || other.newer(l) {
 			s.send(e, l)
 		}
 	}
@@ -647,4 +648,17 @@ func (o *ospfd) sortedGiven() []int {
 	}
 	slices.SortFunc(all, cmp.Compare[int])
 	return all
+}
+
+// Database is how many LSAs of type 222 and /32s node i's ospfd holds, and
+// their bytes, with their headers.
+func (s *Sim) Database(i int) (lsas, bytes int) {
+	o := &s.hosts[i].ospf
+	for id := range o.db {
+		if l := s.get(o, id); l.lsa != nil && !l.gone {
+			lsas++
+			bytes += l.size
+		}
+	}
+	return lsas, bytes
 }
