@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,25 @@ func TestALiveClusterIsAskedFromItsDump(t *testing.T) {
 	}
 }
 
+func TestScaleMeasuresEverySizeAndDrawsIt(t *testing.T) {
+	plot := filepath.Join(t.TempDir(), "scale.svg")
+	code, out, errs := srrsim(t, "", "scale", "--nodes", "6,12", "--services", "6", "--sites", "3", "--plot", plot)
+	if code != exitOK || !strings.Contains(out, "a site's end, 6 to 12 nodes: LSAs grow with nodes^0.00") {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+	svg, err := os.ReadFile(plot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal(svg, new(struct{})); err != nil || strings.Contains(string(svg), "NaN") {
+		t.Errorf("%v\n%s", err, svg)
+	}
+	code, out, errs = srrsim(t, "", "scale", "--nodes", "1000", "--services", "1000", "--offers", "1000")
+	if code != exitOK || !strings.Contains(out, "offers in all memories are too many") {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+}
+
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -79,6 +99,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"no dump", []string{"what-if", "node-down", "n1"}, "-: this is not what `simulate dump` writes"},
 		{"a file that is not there", []string{"what-if", "--from", "/nowhere/dump", "node-down", "n1"}, "no such file or directory"},
 		{"no time to simulate", []string{"run", "--limit", "1ns"}, "given up at"},
+		{"a scale in an output nobody knows", []string{"scale", "-o", "xml"}, "output is csv, json or text"},
 		{"an output nobody knows", []string{"what-if", "-o", "xml", "node-down", "n1"}, "output is json or text"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

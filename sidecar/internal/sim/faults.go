@@ -110,7 +110,7 @@ func (s *Sim) RemoveAddress(i int, service string, back time.Duration) {
 			switch {
 			case h.power != power || h.life != life || !h.zebra[a] || h.kernel[a] || h.stolen[a] > since:
 				return
-			case s.t < h.hung || s.stays(h, service):
+			case s.t < h.hung || h.ospf.session == 0 || s.stays(h, service): // nothing is done, or nobody led here
 				since = s.t
 			case s.t-since > withoutAddress:
 				s.violate("%s announces %s, which has been gone from it for %s", h.name, a, s.t-since)
