@@ -88,7 +88,8 @@ install: build
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/srrd.service
 	install -D -m 644 deploy/man/srrd.8 $(DESTDIR)$(PREFIX)/share/man/man8/srrd.8
 	install -D -m 644 deploy/man/srrsh.1 $(DESTDIR)$(PREFIX)/share/man/man1/srrsh.1
-	install -d $(DESTDIR)$(PREFIX)/share/doc/srrd/monitoring
+	install -d $(DESTDIR)$(PREFIX)/share/doc/srrd/monitoring $(DESTDIR)$(PREFIX)/share/doc/srrd/systemd
+	install -m 644 deploy/systemd/unprivileged.conf deploy/systemd/sysusers.conf deploy/systemd/srrd-zserv.path deploy/systemd/srrd-zserv.service deploy/systemd/polkit.rules $(DESTDIR)$(PREFIX)/share/doc/srrd/systemd/
 	install -m 644 deploy/monitoring/* $(DESTDIR)$(PREFIX)/share/doc/srrd/monitoring/
 	cd deploy/service && find . -type f -exec install -D -m 644 '{}' '$(LIBRARY)/{}' ';'
 	install -m 644 deploy/frr/* $(DESTDIR)$(PREFIX)/share/doc/srrd/frr/

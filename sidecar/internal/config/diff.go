@@ -199,6 +199,7 @@ func (c *Config) serviceItems(s *machine.Service) []item {
 		{key: "members", value: members},
 		{key: "dir", value: p.Dir},
 		{key: "env", value: strings.Join(p.Env, " ")},
+		{key: "user", value: p.User},
 		{key: "preference", value: fmt.Sprint(s.Preference)},
 		{key: "start_alone", value: yesNo(s.StartAlone)},
 		{key: "on_ospf_loss", value: loss},

@@ -23,6 +23,7 @@ type Service struct {
 	Announce Announce // WayAlias only
 	Area     netip.Addr
 	Env      []string // NAME=value, sorted, added to the environment of primitives
+	User     string   // whom its primitives run as; "": whom srrd runs as
 
 	// What machine.Watch watches: at most one of the two is set.
 	PIDFile string // absolute
@@ -30,6 +31,8 @@ type Service struct {
 
 	file  Position // the file of the service
 	dirAt Position // where its directory was named, or the file
+
+	userAt Position // where its user was named, or nowhere
 }
 
 // File is the path of the service's file.
@@ -43,6 +46,9 @@ func (s Service) DirProblem(text string) Problem {
 	}
 	return Problem{s.dirAt, "dir", text}
 }
+
+// UserProblem gives what is wrong with the user its place in the configuration.
+func (s Service) UserProblem(text string) Problem { return Problem{s.userAt, "user", text} }
 
 // Driver is who puts an alias on an interface.
 type Driver uint8
@@ -130,6 +136,7 @@ type rawService struct {
 	Watch        rawWatch
 	Dir          opt[string]
 	Env          []opt[string]
+	User         opt[string]
 	Policy       rawPolicy
 }
 
@@ -232,6 +239,7 @@ var serviceKeys = append([]key[rawService]{
 	}},
 	field("dir", path, func(s *rawService) *opt[string] { return &s.Dir }),
 	{"env", nil, readEnv},
+	field("user", anyText("the name of a user"), func(s *rawService) *opt[string] { return &s.User }),
 }, lift(policyKeys, func(s *rawService) *rawPolicy { return &s.Policy })...)
 
 func readEnv(r *reader, n node, s *rawService) {
@@ -439,6 +447,9 @@ func (s *rawService) valid(r *reader, name string, d *rawDaemon, servicesDir str
 		out.Env = append(out.Env, e.V)
 	}
 	slices.Sort(out.Env)
+	if out.User = s.User.V; s.User.Set {
+		out.userAt = s.User.At
+	}
 	if m.Way == machine.WayAlias {
 		out.Device = first(own.Device, all.Device).or("lo")
 		out.Driver = first(own.Driver, all.Driver).V

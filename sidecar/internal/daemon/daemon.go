@@ -252,7 +252,7 @@ func level(word string) slog.Level {
 
 func (d *daemon) primitiveSetting(name string) (primitive.Setting, bool) {
 	s, ok := (*d.service.Load())[name]
-	return primitive.Setting{Dir: s.Dir, Env: s.Env, PIDFile: s.PIDFile, Unit: s.Unit, Grace: s.grace}, ok
+	return primitive.Setting{Dir: s.Dir, Env: s.Env, User: s.User, PIDFile: s.PIDFile, Unit: s.Unit, Grace: s.grace}, ok
 }
 
 // keys are those of the configuration in force.

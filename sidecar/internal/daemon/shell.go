@@ -176,6 +176,9 @@ func CheckDirs(ctx context.Context, c *config.Config, targets *primitive.Targets
 		if err := targets.Validate(ctx, m.Name, s.Dir, more...); err != nil {
 			all = append(all, s.DirProblem(err.Error()))
 		}
+		if err := primitive.CheckUser(s.User); err != nil {
+			all = append(all, s.UserProblem(err.Error()))
+		}
 	}
 	return all
 }

@@ -23,6 +23,8 @@ const QueueLength = 64
 type Setting struct {
 	Dir string   // of the Makefile
 	Env []string // NAME=value
+	// User is whom its primitives run as; "" is whom srrd runs as.
+	User string
 
 	// What machine.Watch watches, at most one of the two, and how long the pid
 	// file may take to name a process that runs (at least WatchPatience).
@@ -58,6 +60,7 @@ type Port struct {
 	group  *errgroup.Group // of Run
 	wake   chan struct{}
 	gate   gate
+	drop   bool // children would inherit capabilities
 	// bus connects to the system bus; another one in tests.
 	bus func(...dbus.ConnOption) (*dbus.Conn, error)
 
@@ -92,7 +95,7 @@ type job struct {
 
 // New makes a port; nothing happens before Run.
 func New(c Config) *Port {
-	return &Port{config: c, wake: make(chan struct{}, 1), lines: map[string]*line{}, outputs: map[string][]*output{},
+	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{}, outputs: map[string][]*output{},
 		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus}
 }
 

@@ -31,6 +31,7 @@ type bench struct {
 	run    string
 	dirs   map[string]string
 	env    []string // more of the configuration
+	user   string   // of the configuration
 	next   uint64
 }
 
@@ -48,7 +49,7 @@ func newBench(t *testing.T, makefiles map[string]string) *bench {
 		Emit: func(e machine.Event) { b.events <- e.(machine.PrimitiveDone) },
 		Dirs: func(service string) (Setting, bool) {
 			dir, ok := b.dirs[service]
-			return Setting{Dir: dir, Env: append([]string{"EXTRA=from the configuration", "LANG=C"}, b.env...)}, ok
+			return Setting{Dir: dir, Env: append([]string{"EXTRA=from the configuration", "LANG=C"}, b.env...), User: b.user}, ok
 		},
 		RunDir: b.run, StateDir: "/var/lib/srrd", Log: slog.New(slog.DiscardHandler),
 	})

@@ -46,7 +46,11 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	if err := p.markErr(a.Service); err != nil && a.Primitive == machine.PrimStart {
 		return machine.OutcomeFailed, 0, fmt.Sprintf("start was not tried: %s", err)
 	}
-	env := p.environment(*a, set)
+	who, err := identify(set.User)
+	if err != nil {
+		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s was not run: %s", a.Primitive, err)
+	}
+	env := p.environment(*a, set, who)
 	line, ignore, direct := "", false, false
 	if known := p.config.Targets; known != nil {
 		if line, ignore, direct = known.Plain(set.Dir, a.Primitive, env); !direct {
@@ -64,6 +68,9 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	if direct {
 		argv, env = []string{"/bin/sh", "-c", line}, asShell(env)
 	}
+	if p.drop {
+		argv = without(argv)
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = env
 	if direct {
@@ -71,13 +78,18 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	}
 	// A group of its own, to be signalled as one. No Pdeathsig: what a
 	// primitive started outlives srrd.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who.cred}
 	out, err := newOutput(p.config.RunDir, a.Service, a.Primitive.String())
 	if err != nil {
 		// A full /run is no reason not to stop a service.
 		p.config.Log.Warn("output of a primitive is lost", "service", a.Service, "primitive", a.Primitive.String(), "err", err)
 	} else {
 		cmd.Stdout, cmd.Stderr = out.f, out.f
+		if c := who.cred; c != nil { // so that /dev/stderr can be opened
+			if err := out.f.Chown(int(c.Uid), int(c.Gid)); err != nil {
+				p.config.Log.Warn("output of a primitive is not its user's", "service", a.Service, "primitive", a.Primitive.String(), "err", err)
+			}
+		}
 		defer p.keep(a.Service, out)
 	}
 	if err := cmd.Start(); err != nil {
@@ -200,7 +212,7 @@ func waitExit(pid int) {
 
 // environment is what a primitive sees: the SRRD_ variables, those of the
 // configuration, and a plain PATH, HOME and LANG, whatever srrd's own are.
-func (p *Port) environment(a machine.RunPrimitive, set Setting) []string {
+func (p *Port) environment(a machine.RunPrimitive, set Setting, who identity) []string {
 	addrs := make([]string, len(a.Env.Addresses))
 	for i, ip := range a.Env.Addresses {
 		addrs[i] = ip.String()
@@ -209,7 +221,7 @@ func (p *Port) environment(a machine.RunPrimitive, set Setting) []string {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LANG=C.UTF-8", "SHELL=/bin/sh",
 	}
-	env = append(env, set.Env...)
+	env = append(append(env, who.environ()...), set.Env...)
 	env = append(env,
 		"SRRD_SERVICE="+a.Service,
 		"SRRD_GROUP="+a.Env.Group,
