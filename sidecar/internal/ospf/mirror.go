@@ -35,6 +35,7 @@ type mirror struct {
 	said     map[netip.Addr]reach // as the machine was told
 	nbrs     map[neighbor]nbrState
 	ifs      map[netip.Addr]netip.Addr // interface address -> area
+	ready    map[netip.Addr]bool       // interfaces that READY named
 	fresh    *fresh                    // of a sync under way; nil: none
 	full     int
 	between  int
@@ -68,6 +69,7 @@ func (m *mirror) reset() {
 	m.up, m.synced, m.end = false, false, nil
 	m.reach, m.said, m.fresh = map[netip.Addr]bool{}, map[netip.Addr]reach{}, nil
 	m.nbrs, m.ifs = map[neighbor]nbrState{}, map[netip.Addr]netip.Addr{}
+	m.ready = map[netip.Addr]bool{}
 	m.full, m.between, m.topology, m.asbrs = 0, 0, false, false
 	m.believed = map[lsdb.Key]bool{}
 }
@@ -147,7 +149,11 @@ func (m *mirror) take(now time.Time, n ospfapi.Notification) {
 		m.haveInterface(n.IfAddr, n.Area)
 	case ospfapi.DelInterface:
 		delete(m.ifs, n.IfAddr)
-	case ospfapi.Ready, ospfapi.RouterIDChange, ospfapi.Overflow, ospfapi.Undecoded:
+	case ospfapi.Ready:
+		if n.Type == ospfapi.OpaqueLink {
+			m.ready[n.Addr] = true
+		}
+	case ospfapi.RouterIDChange, ospfapi.Overflow, ospfapi.Undecoded:
 	}
 }
 
@@ -156,6 +162,28 @@ func (m *mirror) haveInterface(addr, area netip.Addr) {
 	if m.fresh != nil {
 		m.fresh.ifs[addr] = true
 	}
+}
+
+// interfaces are the addresses OSPF runs on, with their areas. An ospfd that
+// cannot be asked for them (before 8.3) names them in READY, and our own router
+// LSA says where they are.
+func (m *mirror) interfaces() map[netip.Addr]netip.Addr {
+	if m.told {
+		return m.ifs
+	}
+	all := maps.Clone(m.ifs)
+	for _, e := range m.db.ByAdv(m.self) {
+		body, is := e.LSA.Body.(lsa.Router)
+		if !is || e.MaxAge {
+			continue
+		}
+		for _, l := range body.Links {
+			if _, known := all[l.Data]; !known && m.ready[l.Data] {
+				all[l.Data] = e.Key.Scope
+			}
+		}
+	}
+	return all
 }
 
 // syncDone drops what the sync did not mention. One that is not complete
@@ -204,7 +232,7 @@ func (m *mirror) flushed(now time.Time, ref machine.LSARef) {
 	case machine.ScopeArea:
 		k.Scope = ref.Scope.Area
 	case machine.ScopeLink:
-		for a := range m.ifs {
+		for a := range m.interfaces() {
 			if m.linkName(a) == ref.Scope.Link {
 				k.Scope = a
 			}

@@ -462,3 +462,22 @@ func TestAnOwnAnnouncementIsLetGoWhenItIsWithdrawnAndSeenAnewAfterwards(t *testi
 	b.withdrawn(b.now, []netip.Addr{r2})
 	b.want()
 }
+
+func TestInterfacesThatCannotBeAskedForAreThoseReadyAndTheRouterLSAName(t *testing.T) {
+	b := newBench(t, false)
+	area, other := netip.MustParseAddr("0.0.0.1"), netip.MustParseAddr("10.9.9.9")
+	b.say(ospfapi.Ready{Type: ospfapi.OpaqueLink, Opaque: advert.OpaqueType, Addr: if1}, ospfapi.Ready{Type: ospfapi.OpaqueArea, Opaque: advert.OpaqueType, Addr: area})
+	if got := b.interfaces(); len(got) != 0 {
+		t.Errorf("before the router LSA: %v", got)
+	}
+	raw := mustLSA(t, lsa.TypeRouter, self, self, firstSeq, lsa.Router{Links: []lsa.RouterLink{
+		{Type: lsa.LinkPointToPoint, ID: r2, Data: if1, Metric: 10},
+		{Type: lsa.LinkPointToPoint, ID: r2, Data: other, Metric: 10}, // READY has not named it
+	}})
+	u := up(raw)
+	u.Area, u.Self = area, true
+	b.say(u)
+	if diff := cmp.Diff(map[netip.Addr]netip.Addr{if1: area}, b.interfaces(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

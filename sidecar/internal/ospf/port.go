@@ -184,6 +184,13 @@ func (p *Port) take(m ospfapi.Notification) {
 		p.db.take(time.Now(), m)
 		p.refreshLinks(true)
 		return
+	case ospfapi.Ready:
+		p.db.take(time.Now(), m)
+		if m.Type == ospfapi.OpaqueLink {
+			_, known := p.links.Load().byAddr[m.Addr]
+			p.refreshLinks(!known)
+		}
+		return
 	case ospfapi.SyncDone:
 		p.db.take(time.Now(), m)
 		p.refreshLinks(false) // what the sync did not mention is gone
@@ -191,6 +198,12 @@ func (p *Port) take(m ospfapi.Notification) {
 	case ospfapi.NSMChange:
 		if m.State == ospfapi.NSMFull && m.RouterID != p.db.self {
 			signal(p.verify)
+		}
+	case ospfapi.LSAUpdate:
+		if m.Self && m.Key().Type == ospfapi.RouterLSA && !p.db.told {
+			p.db.take(time.Now(), m)
+			p.refreshLinks(false) // it may tell the area of an interface that READY named
+			return
 		}
 	case ospfapi.SyncStarted:
 		// Whatever was dropped before is in this sync.

@@ -262,10 +262,11 @@ func (p *Port) refreshLinks(ask bool) {
 		}
 	}
 	l := &links{byName: map[string]link{}, byAddr: names}
-	for _, addr := range slices.SortedFunc(maps.Keys(p.db.ifs), netip.Addr.Compare) {
+	ifs := p.db.interfaces()
+	for _, addr := range slices.SortedFunc(maps.Keys(ifs), netip.Addr.Compare) {
 		name, ok := names[addr]
 		if _, second := l.byName[name]; ok && !second { // of several addresses the lowest
-			l.byName[name] = link{addr: addr, area: p.db.ifs[addr]}
+			l.byName[name] = link{addr: addr, area: ifs[addr]}
 		}
 	}
 	p.links.Store(l)
