@@ -83,11 +83,21 @@ func wantPktinfo(c *net.UDPConn) error {
 	}
 	var opt error
 	if err := raw.Control(func(fd uintptr) {
+		roomy(int(fd))
 		opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 	}); err != nil {
 		return err
 	}
 	return opt
+}
+
+// roomy makes a socket's receive buffer large: what a busy machine comes too late
+// to read would be lost, and look like the network's fault. Who is not root gets
+// what everybody gets.
+func roomy(fd int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
+	}
 }
 
 func answerUDP(ctx context.Context, c *net.UDPConn, who string) error {

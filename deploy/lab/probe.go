@@ -130,11 +130,10 @@ func newProber(cfg ProbeConfig) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	for opt, v := range map[int]int{unix.SO_RCVBUF: 4 << 20, unix.SO_SNDBUF: 1 << 20} {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, v); err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
+	roomy(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20); err != nil {
+		unix.Close(fd)
+		return nil, err
 	}
 	// The reader looks up for the end of the probe this often.
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000}); err != nil {
