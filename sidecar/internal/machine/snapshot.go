@@ -120,7 +120,7 @@ func (n *Node) viewLocal(s *service, v *ServiceView) {
 	v.Waits = n.waits(s)
 	v.Want, v.Why, v.Code = s.verdict.Want.String(), s.verdict.Why.String(), s.verdict.Why.Word()
 	if s.run != nil {
-		v.Running = fmt.Sprintf("%s, for %s", s.run.prim, n.now.Sub(s.run.since).Round(time.Millisecond))
+		v.Running, v.RunningSince = s.run.prim.String(), s.run.since
 	}
 	v.Last = s.lastRun
 	if s.topic != nil && s.topic.said {

@@ -96,7 +96,8 @@ type ServiceView struct {
 	Interval     time.Duration  `json:"interval"`
 	LastCheck    time.Time      `json:"last_check"`
 	Running      string         `json:"running,omitempty"` // the primitive that runs now
-	Last         RunView        `json:"last"`              // the primitive that ended last
+	RunningSince time.Time      `json:"running_since,omitzero"`
+	Last         RunView        `json:"last"` // the primitive that ended last
 	LSA          string         `json:"lsa,omitempty"`
 	Offers       []OfferView    `json:"offers"`
 	Holder       string         `json:"holder,omitempty"` // host that runs it, as far as seen; several are joined

@@ -211,8 +211,8 @@ func (c *call) localFields(f *fields, s *view.Snapshot, sv *machine.ServiceView)
 	if sv.Interval > 0 {
 		f.add("check", fmt.Sprintf("every %s, last %s", sv.Interval, ago(c, sv)))
 	}
-	if sv.Running != "" {
-		f.add("runs now", "primitive "+sv.Running)
+	if w := view.RunningWords(c.now, sv); w != "" {
+		f.add("runs now", "primitive "+w)
 	}
 	if !sv.Last.At.IsZero() {
 		text := fmt.Sprintf("%s %s after %s, %s ago", sv.Last.Primitive, sv.Last.Outcome, view.Took(sv.Last.Took), view.Age(c.now, sv.Last.At))

@@ -25,7 +25,7 @@ func (s *Snapshot) Explain(now time.Time, sv *machine.ServiceView) []string {
 		say("It is not configured on this node (%s); this is what other nodes say.", s.Machine.Host)
 	} else {
 		say("Here (%s) it has been %s for %s: %s.", s.Machine.Host, StateHere(sv), Age(now, sv.Since), sv.Why)
-		explainStep(sv, say)
+		explainStep(now, sv, say)
 	}
 	if sv.Hold.On {
 		say("An operator stopped it everywhere; `service %s start` ends that.", sv.Name)
@@ -47,7 +47,7 @@ func (s *Snapshot) Explain(now time.Time, sv *machine.ServiceView) []string {
 }
 
 // explainStep is what this node is doing about it.
-func explainStep(sv *machine.ServiceView, say func(string, ...any)) {
+func explainStep(now time.Time, sv *machine.ServiceView, say func(string, ...any)) {
 	if Underway(sv) {
 		say("It is at the step %s.", sv.Step)
 	}
@@ -57,8 +57,8 @@ func explainStep(sv *machine.ServiceView, say func(string, ...any)) {
 	for _, w := range sv.Waits {
 		say("It waits %s.", WaitWords(w))
 	}
-	if sv.Running != "" {
-		say("A primitive runs now: %s.", sv.Running)
+	if w := RunningWords(now, sv); w != "" {
+		say("A primitive runs now: %s.", w)
 	}
 	if sv.State.String() == "failed" || sv.Config == machine.ConfigFailed {
 		if sv.Failure.Code != 0 {

@@ -21,6 +21,14 @@ func Age(now, at time.Time) string {
 	return Span(max(0, now.Sub(at)))
 }
 
+// RunningWords is the primitive that runs now and for how long, "" if none does.
+func RunningWords(now time.Time, sv *machine.ServiceView) string {
+	if sv.Running == "" {
+		return ""
+	}
+	return sv.Running + ", for " + Age(now, sv.RunningSince)
+}
+
 // DueWords says what time alone brings about, and when from now.
 func DueWords(now time.Time, d machine.DeadlineView) string {
 	if !now.Before(d.At) {

@@ -27,6 +27,7 @@ var funcs = template.FuncMap{
 	"why":        view.WhyShort,
 	"wait":       view.WaitWords,
 	"due":        view.DueWords,
+	"running":    view.RunningWords,
 	"underway":   view.Underway,
 	"kind":       view.KindWords,
 	"offerState": view.OfferState,

@@ -34,7 +34,7 @@ func services() []machine.ServiceView {
 		},
 		{
 			Name: "cache", Local: true, Kind: network, Addresses: addrs("192.0.2.60"), Scope: "as", Way: "local", Config: machine.Deactivated, State: advert.Stopped,
-			Since: ago(900 * time.Millisecond), Want: "stop", Why: "it is no longer configured", Code: "removed", Running: "deactivate, for 870ms", Waits: []string{"the primitive deactivate"},
+			Since: ago(900 * time.Millisecond), Want: "stop", Why: "it is no longer configured", Code: "removed", Running: "deactivate", RunningSince: ago(870 * time.Millisecond), Waits: []string{"the primitive deactivate"},
 			Offers: []machine.OfferView{unoffered("deactivated", "its offer is not flooded yet")},
 		},
 		{
