@@ -173,11 +173,12 @@ func CheckDirs(ctx context.Context, c *config.Config, targets *primitive.Targets
 		if m.Fence {
 			more = append(more, machine.PrimFence)
 		}
-		if err := targets.Validate(ctx, m.Name, s.Dir, more...); err != nil {
-			all = append(all, s.DirProblem(err.Error()))
-		}
 		if err := primitive.CheckUser(s.User); err != nil {
 			all = append(all, s.UserProblem(err.Error()))
+			continue // nobody is there to read its Makefile
+		}
+		if err := targets.Validate(ctx, m.Name, s.Dir, s.User, more...); err != nil {
+			all = append(all, s.DirProblem(err.Error()))
 		}
 	}
 	return all

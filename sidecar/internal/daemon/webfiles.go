@@ -87,7 +87,7 @@ func (f *serviceFiles) Try(ctx context.Context, name, text string, remove bool) 
 	}
 	// What its directory lacks is no error of the file, but one wants to know.
 	if s, ok := c.Services[name]; ok && !remove && f.targets != nil {
-		if err := f.targets.Validate(ctx, name, s.Dir); err != nil {
+		if err := f.targets.Validate(ctx, name, s.Dir, s.User); err != nil {
 			changes = append(changes, "but its primitives are not right: "+err.Error())
 		}
 	}

@@ -60,11 +60,15 @@ func (m *Missing) Unwrap() error { return m.Err }
 // it may be used from many goroutines.
 type Targets struct {
 	mu     sync.Mutex
-	known  map[string]*answer
-	asking map[string]bool // directories make is being asked about by Refresh
+	known  map[reading]*answer
+	asking map[reading]bool // those Refresh asks make for
 	// settled is settledFor, but in tests.
 	settled time.Duration
 }
+
+// reading is a directory, and whom make reads it as: to read a Makefile is to run
+// what it says to run meanwhile, and that is for its service's user to do.
+type reading struct{ dir, user string }
 
 type answer struct {
 	stamps  map[string]stamp
@@ -93,23 +97,25 @@ func stampOf(path string) stamp {
 	return s
 }
 
-// Validate reports what service's directory lacks, nil if nothing. All
+// Validate reports what the directory of a service lacks whose primitives run as
+// user ("": as srrd), nil if nothing. All
 // primitives must be targets, and those in more; deploy/service/default.mk gives those that need
 // do nothing, for Makefiles to include; a catch-all pattern rule is not taken
 // for any. make reads the Makefile but runs no
 // recipe but those of Makefiles it includes. It takes some milliseconds, at most
 // 5 s with a Makefile that hangs.
-func (t *Targets) Validate(ctx context.Context, service, dir string, more ...machine.Primitive) error {
+func (t *Targets) Validate(ctx context.Context, service, dir, user string, more ...machine.Primitive) error {
+	of := reading{dir, user}
 	t.mu.Lock()
-	a := t.known[dir]
+	a := t.known[of]
 	t.mu.Unlock()
 	if a == nil || !a.fresh() {
 		var err error
-		if a, err = t.ask(ctx, dir); err != nil {
+		if a, err = t.ask(ctx, of); err != nil {
 			return &Missing{Service: service, Dir: dir, Err: err}
 		}
 		t.mu.Lock()
-		t.put(dir, a)
+		t.put(of, a)
 		t.mu.Unlock()
 	}
 	if a.name == "" {
@@ -128,11 +134,11 @@ func (t *Targets) Validate(ctx context.Context, service, dir string, more ...mac
 }
 
 // put remembers an answer; mu is held.
-func (t *Targets) put(dir string, a *answer) {
+func (t *Targets) put(of reading, a *answer) {
 	if t.known == nil {
-		t.known = map[string]*answer{}
+		t.known = map[reading]*answer{}
 	}
-	t.known[dir] = a
+	t.known[of] = a
 }
 
 func (a *answer) fresh() bool {
@@ -144,8 +150,12 @@ func (a *answer) fresh() bool {
 	return true
 }
 
-func (t *Targets) ask(ctx context.Context, dir string) (*answer, error) {
-	asked := time.Now()
+func (t *Targets) ask(ctx context.Context, of reading) (*answer, error) {
+	asked, dir := time.Now(), of.dir
+	who, err := identify(of.user)
+	if err != nil {
+		return nil, err
+	}
 	if st, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("directory of primitives: %w", err)
 	} else if !st.IsDir() {
@@ -162,7 +172,7 @@ func (t *Targets) ask(ctx context.Context, dir string) (*answer, error) {
 	if a.name == "" {
 		return a, nil
 	}
-	db, quiet, err := database(ctx, dir)
+	db, quiet, err := database(ctx, dir, who)
 	if err != nil {
 		return nil, fmt.Errorf("%s in %s: %w", a.name, dir, err)
 	}
@@ -188,12 +198,12 @@ const nothing = "__srrd_nothing__"
 // database has make print what it has read: -p the database, -q and -n run no
 // recipe, -r leaves out make's own rules. Its own variables are not left out: a
 // Makefile may use them. quiet says that it had nothing to complain of.
-func database(ctx context.Context, dir string) (db []byte, quiet bool, err error) {
+func database(ctx context.Context, dir string, who identity) (db []byte, quiet bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "make", "-pqrn", "--no-print-directory", "-C", dir, "--eval="+nothing+": ;", nothing)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who.cred}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	out := &bounded{limit: 8 << 20}

@@ -52,7 +52,7 @@ func TestTargets(t *testing.T) {
 			put(t, dir, "more.mk", "stop:\n\t@touch ran-stop\n")
 			var v Targets
 			got := ""
-			if err := v.Validate(t.Context(), "web", dir); err != nil {
+			if err := v.Validate(t.Context(), "web", dir, ""); err != nil {
 				got = strings.ReplaceAll(err.Error(), dir, "DIR")
 			}
 			if got != c.want {
@@ -68,14 +68,14 @@ func TestTargets(t *testing.T) {
 func TestADirectoryWithoutMakefile(t *testing.T) {
 	dir := t.TempDir()
 	var v Targets
-	if err := v.Validate(t.Context(), "web", dir); err == nil || err.Error() != "service web: no Makefile in "+dir {
+	if err := v.Validate(t.Context(), "web", dir, ""); err == nil || err.Error() != "service web: no Makefile in "+dir {
 		t.Error(err)
 	}
-	if err := v.Validate(t.Context(), "web", dir+"/none"); !errors.Is(err, os.ErrNotExist) {
+	if err := v.Validate(t.Context(), "web", dir+"/none", ""); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 	put(t, dir, "GNUmakefile", every())
-	if err := v.Validate(t.Context(), "web", dir); err != nil {
+	if err := v.Validate(t.Context(), "web", dir, ""); err != nil {
 		t.Errorf("after one was made: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestAnAnswerIsRememberedUntilAFileChanges(t *testing.T) {
 	put(t, dir, "Makefile", "include more.mk\nX := $(shell echo x >> asked)\n"+every("stop"))
 	var v Targets
 	for range 3 {
-		if err := v.Validate(t.Context(), "web", dir); err != nil {
+		if err := v.Validate(t.Context(), "web", dir, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -94,7 +94,7 @@ func TestAnAnswerIsRememberedUntilAFileChanges(t *testing.T) {
 		t.Errorf("asked %q, %v", asked, err)
 	}
 	put(t, dir, "more.mk", "pots: # no more stop\n")
-	if err := v.Validate(t.Context(), "web", dir); err == nil {
+	if err := v.Validate(t.Context(), "web", dir, ""); err == nil {
 		t.Error("a changed include is not seen")
 	}
 }
@@ -102,7 +102,7 @@ func TestAnAnswerIsRememberedUntilAFileChanges(t *testing.T) {
 func TestTheSamplesHaveEveryTarget(t *testing.T) {
 	for _, name := range []string{"web", "address-only"} {
 		var v Targets
-		if err := v.Validate(t.Context(), name, filepath.Join(deploy, name)); err != nil {
+		if err := v.Validate(t.Context(), name, filepath.Join(deploy, name), ""); err != nil {
 			t.Error(err)
 		}
 	}
@@ -112,14 +112,14 @@ func TestAFenceIsATargetOnlyWhereItIsWanted(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "Makefile", every())
 	var v Targets
-	if err := v.Validate(t.Context(), "disk", dir); err != nil {
+	if err := v.Validate(t.Context(), "disk", dir, ""); err != nil {
 		t.Error(err)
 	}
-	if err := v.Validate(t.Context(), "disk", dir, machine.PrimFence); err == nil || !strings.HasSuffix(err.Error(), `has no target "fence"`) {
+	if err := v.Validate(t.Context(), "disk", dir, "", machine.PrimFence); err == nil || !strings.HasSuffix(err.Error(), `has no target "fence"`) {
 		t.Errorf("got %v, want the target missing", err)
 	}
 	put(t, dir, "Makefile", every()+"fence:\n\t@true\n")
-	if err := v.Validate(t.Context(), "disk", dir, machine.PrimFence); err != nil {
+	if err := v.Validate(t.Context(), "disk", dir, "", machine.PrimFence); err != nil {
 		t.Error(err)
 	}
 }

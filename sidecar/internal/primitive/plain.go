@@ -395,9 +395,9 @@ func asShell(env []string) []string {
 
 // Plain gives what to hand to the shell for a primitive, if its recipe is plain
 // and nothing has changed since make was asked; it never asks make itself.
-func (t *Targets) Plain(dir string, p machine.Primitive, env []string) (line string, ignore, ok bool) {
+func (t *Targets) Plain(dir, user string, p machine.Primitive, env []string) (line string, ignore, ok bool) {
 	t.mu.Lock()
-	a := t.known[dir]
+	a := t.known[reading{dir, user}]
 	t.mu.Unlock()
 	if a == nil || a.recipes == nil || !a.fresh() {
 		return "", false, false
@@ -407,24 +407,25 @@ func (t *Targets) Plain(dir string, p machine.Primitive, env []string) (line str
 
 // Refresh asks make about a directory again if what is known of it is too old, or
 // was too young to be trusted. Callers at the same time do not wait.
-func (t *Targets) Refresh(ctx context.Context, dir string) {
+func (t *Targets) Refresh(ctx context.Context, dir, user string) {
+	of := reading{dir, user}
 	t.mu.Lock()
-	a := t.known[dir]
-	if a != nil && !a.young && a.fresh() || t.asking[dir] {
+	a := t.known[of]
+	if a != nil && !a.young && a.fresh() || t.asking[of] {
 		t.mu.Unlock()
 		return
 	}
 	if t.asking == nil {
-		t.asking = map[string]bool{}
+		t.asking = map[reading]bool{}
 	}
-	t.asking[dir] = true
+	t.asking[of] = true
 	t.mu.Unlock()
-	a, err := t.ask(ctx, dir)
+	a, err := t.ask(ctx, of)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.asking, dir)
+	delete(t.asking, of)
 	if err == nil { // else make will say it itself, at each run
-		t.put(dir, a)
+		t.put(of, a)
 	}
 }
 

@@ -85,11 +85,11 @@ func TestWhichRecipesNeedNoMake(t *testing.T) {
 			dir := t.TempDir()
 			put(t, dir, "Makefile", withCase(t, c.makefile))
 			v := Targets{settled: time.Nanosecond}
-			v.Refresh(t.Context(), dir)
+			v.Refresh(t.Context(), dir, "")
 			env := append([]string{"PATH=/bin", "SRRD_SERVICE=web", "SRRD_PEERS=n2 n3", "SRRD_CLAIM=42", "SRRD_NODE=n1"}, c.env...)
 			for prim, want := range map[machine.Primitive]string{machine.PrimStart: c.start, machine.PrimStop: c.stop} {
 				got := "make"
-				if line, _, ok := v.Plain(dir, prim, env); ok {
+				if line, _, ok := v.Plain(dir, "", prim, env); ok {
 					if got = line; line == "" {
 						got = "nothing"
 					}
@@ -112,7 +112,7 @@ func TestWithoutMakeTheSameComesOfEveryRecipe(t *testing.T) {
 			for _, prim := range []machine.Primitive{machine.PrimStart, machine.PrimStop, machine.PrimJoin} {
 				b.port.config.Targets = nil
 				want := b.one(prim, 5*time.Second)
-				targets.Refresh(t.Context(), b.dirs["web"])
+				targets.Refresh(t.Context(), b.dirs["web"], "")
 				b.port.config.Targets = targets
 				got := b.one(prim, 5*time.Second)
 				if got.Outcome != want.Outcome || got.Recall != want.Recall || inCommon(got.Text) != inCommon(want.Text) {
@@ -141,7 +141,7 @@ func TestARecipeIsReadAgainWhenAFileChanges(t *testing.T) {
 	put(t, dir, "more.mk", "start:\n\t@echo one\n")
 	v := Targets{settled: time.Nanosecond}
 	plainly := func() string {
-		line, _, ok := v.Plain(dir, machine.PrimStart, nil)
+		line, _, ok := v.Plain(dir, "", machine.PrimStart, nil)
 		if !ok {
 			return "make"
 		}
@@ -150,7 +150,7 @@ func TestARecipeIsReadAgainWhenAFileChanges(t *testing.T) {
 	if got := plainly(); got != "make" {
 		t.Errorf("before make was asked: %q", got)
 	}
-	v.Refresh(t.Context(), dir)
+	v.Refresh(t.Context(), dir, "")
 	if got := plainly(); got != "echo one" {
 		t.Errorf("afterwards: %q", got)
 	}
@@ -158,7 +158,7 @@ func TestARecipeIsReadAgainWhenAFileChanges(t *testing.T) {
 	if got := plainly(); got != "make" {
 		t.Errorf("what is included has changed: %q", got)
 	}
-	v.Refresh(t.Context(), dir)
+	v.Refresh(t.Context(), dir, "")
 	if got := plainly(); got != "echo three" {
 		t.Errorf("asked again: %q", got)
 	}
@@ -166,7 +166,7 @@ func TestARecipeIsReadAgainWhenAFileChanges(t *testing.T) {
 	if got := plainly(); got != "make" {
 		t.Errorf("another Makefile is there: %q", got)
 	}
-	v.Refresh(t.Context(), dir)
+	v.Refresh(t.Context(), dir, "")
 	if got := plainly(); got != "echo other" {
 		t.Errorf("asked again: %q", got)
 	}
@@ -183,13 +183,13 @@ func TestAFileThatHasJustChangedIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "Makefile", noops+"start stop:\n\t@:\n")
 	v := Targets{settled: time.Hour}
-	v.Refresh(t.Context(), dir)
-	if _, _, ok := v.Plain(dir, machine.PrimStart, nil); ok {
+	v.Refresh(t.Context(), dir, "")
+	if _, _, ok := v.Plain(dir, "", machine.PrimStart, nil); ok {
 		t.Error("it is")
 	}
 	v.settled = time.Nanosecond
-	v.Refresh(t.Context(), dir) // asks again, as it is still young
-	if _, _, ok := v.Plain(dir, machine.PrimStart, nil); !ok {
+	v.Refresh(t.Context(), dir, "") // asks again, as it is still young
+	if _, _, ok := v.Plain(dir, "", machine.PrimStart, nil); !ok {
 		t.Error("it is not, though old enough by now")
 	}
 }
@@ -205,9 +205,9 @@ func TestTheLibrarysRecipes(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := Targets{settled: time.Nanosecond}
-		v.Refresh(t.Context(), dir)
+		v.Refresh(t.Context(), dir, "")
 		for _, p := range machine.Primitives() {
-			line, _, ok := v.Plain(dir, p, nil)
+			line, _, ok := v.Plain(dir, "", p, nil)
 			if ok != slices.Contains(want, p) && p != machine.PrimDeactivate && p != machine.PrimReload || line != "" {
 				t.Errorf("%s of %s: plain %v %q", p, service, ok, line)
 			}
@@ -218,16 +218,44 @@ func TestTheLibrarysRecipes(t *testing.T) {
 func TestOnlyOneAsksMakeAtATime(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "Makefile", noops+"start stop:\n\t@:\n")
-	v := Targets{settled: time.Nanosecond, asking: map[string]bool{dir: true}}
-	v.Refresh(t.Context(), dir)
-	if v.known[dir] != nil {
+	of := reading{dir: dir}
+	v := Targets{settled: time.Nanosecond, asking: map[reading]bool{of: true}}
+	v.Refresh(t.Context(), dir, "")
+	if v.known[of] != nil {
 		t.Error("it asked although another one does")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	delete(v.asking, dir)
-	v.Refresh(ctx, dir)
-	if v.known[dir] != nil || v.asking[dir] {
-		t.Errorf("an answer that was not given is remembered: %+v", v.known[dir])
+	delete(v.asking, of)
+	v.Refresh(ctx, dir, "")
+	if v.known[of] != nil || v.asking[of] {
+		t.Errorf("an answer that was not given is remembered: %+v", v.known[of])
+	}
+}
+
+// What a Makefile runs while it is read, it must not run as root in the name of a
+// service that is somebody else's.
+func TestAMakefileIsReadAsTheUserOfItsService(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("needs root: it runs something as somebody else")
+	}
+	dir := t.TempDir()
+	for d := dir; d != "/tmp" && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, dir, "Makefile", "X := $(shell id -un >> read-as)\n"+noops+"start stop:\n\t@:\n")
+	v := Targets{settled: time.Nanosecond}
+	if err := v.Validate(t.Context(), "web", dir, nobody); err != nil {
+		t.Error(err)
+	}
+	v = Targets{settled: time.Nanosecond}
+	v.Refresh(t.Context(), dir, nobody)
+	if text, err := os.ReadFile(filepath.Join(dir, "read-as")); err != nil || strings.Trim(string(text), "nobdy\n") != "" {
+		t.Errorf("read as %q, %v", text, err)
+	}
+	if _, _, ok := v.Plain(dir, "", machine.PrimJoin, nil); ok {
+		t.Error("what one user reads is taken for what another one would")
 	}
 }

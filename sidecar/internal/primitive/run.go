@@ -53,10 +53,10 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	env := p.environment(*a, set, who)
 	line, ignore, direct := "", false, false
 	if known := p.config.Targets; known != nil {
-		if line, ignore, direct = known.Plain(set.Dir, a.Primitive, env); !direct {
+		if line, ignore, direct = known.Plain(set.Dir, set.User, a.Primitive, env); !direct {
 			// Beside the run, and for the next one.
 			p.group.Go(func() error {
-				known.Refresh(ctx, set.Dir)
+				known.Refresh(ctx, set.Dir, set.User)
 				return nil
 			})
 		}
