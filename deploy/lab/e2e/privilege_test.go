@@ -20,20 +20,28 @@ const srrdUser = 64222
 // a user of its own, with CAP_NET_ADMIN and group frrvty, and nothing else.
 func (c *cluster) unprivileged(node, group string) (pid int) {
 	c.Helper()
+	id := strconv.Itoa(srrdUser)
+	return c.startAs(node, "setpriv", "--reuid", id, "--regid", id, "--groups", group, "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin",
+		"--bounding-set=-all,+net_admin", "--no-new-privs", "--")
+}
+
+// startAs starts srrd on a node through another program, which becomes it; it
+// ends with the test.
+func (c *cluster) startAs(node string, through ...string) (pid int) {
+	c.Helper()
 	v := c.lab.Vars(node)
 	log, err := os.OpenFile(filepath.Join(v.LogDir, "srrd.log"), os.O_APPEND|os.O_WRONLY, 0)
 	c.must(err)
 	defer log.Close()
-	id := strconv.Itoa(srrdUser)
-	cmd := exec.Command("setpriv", "--reuid", id, "--regid", id, "--groups", group, "--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin",
-		"--bounding-set=-all,+net_admin", "--no-new-privs", "--", programs.Srrd, "--config", v.SrrdConfig)
+	argv := append(through, programs.Srrd, "--config", v.SrrdConfig)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.must(c.lab.StartIn(node, cmd))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	c.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {
 		case <-ended:
 		case <-time.After(patience):

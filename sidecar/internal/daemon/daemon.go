@@ -185,11 +185,7 @@ func (d *daemon) open(c *config.Config) (err error) {
 		Server: c.Daemon.FRR.OSPFAPI, PortFirst: c.Daemon.FRR.APIPorts.First, PortLast: c.Daemon.FRR.APIPorts.Last,
 		Emit: emit, Check: f.check, Prepare: d.address.Prepare, Keys: d.keys, Log: d.log,
 	})
-	d.writer = state.NewWriter(c.Daemon.StateDir, func(err error) {
-		if err != nil {
-			d.log.Error("the memory was not saved", "err", err)
-		}
-	})
+	d.writer = state.NewWriter(c.Daemon.StateDir, d.owner.saved(c.Daemon.StateDir))
 	d.owner.save = d.writer.Save
 	d.owner.mirror = d.ospf.Snapshot
 	d.owner.hear = d.zebra.Hear
@@ -359,7 +355,7 @@ func (d *daemon) watchdog(ctx context.Context) error {
 // serveShell answers srrsh.
 func (d *daemon) serveShell(ctx context.Context) error {
 	sh := &shell.Shell{Deps: d}
-	s := &vty.Server{Log: d.log, Handler: func(ctx context.Context, r *vty.Request) vty.Status {
+	s := &vty.Server{Log: d.log, MaxClients: min(mostClients, guests()), Handler: func(ctx context.Context, r *vty.Request) vty.Status {
 		return vty.Status(sh.Exec(ctx, caller(r.Client), r.Command, r))
 	}}
 	return s.Serve(ctx, d.shell)

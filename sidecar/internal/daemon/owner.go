@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/srrd/srrd/lsdb"
@@ -170,6 +172,32 @@ func (o *owner) say(n machine.Note) {
 	select {
 	case o.notes <- n:
 	case <-o.done:
+	}
+}
+
+// saved tells people when the memory can no longer be written to disk, and when
+// it can again: the writer tries every few seconds.
+func (o *owner) saved(dir string) func(error) {
+	last := ""
+	return func(err error) {
+		why := ""
+		if err != nil {
+			why = err.Error()
+			// Beside that the text has the name of a file that is another each time.
+			var errno syscall.Errno
+			if errors.As(err, &errno) {
+				why = errno.Error()
+			}
+		}
+		switch {
+		case why == last:
+		case why == "":
+			o.say(machine.Note{Level: machine.LevelInfo, Text: "the memory is saved again in " + dir})
+		default:
+			o.say(machine.Note{Level: machine.LevelError, Text: fmt.Sprintf("the memory is not saved in %s: %s; "+
+				"everything goes on, but an srrd that starts now would not know of it", dir, why)})
+		}
+		last = why
 	}
 }
 

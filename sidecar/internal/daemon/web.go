@@ -39,7 +39,7 @@ func (d *daemon) serveWeb(ctx context.Context) error {
 }
 
 func (d *daemon) webConfig(c config.Daemon) web.Config {
-	w := web.Config{Listen: c.Web.Listen, Deps: webDeps{d}, Files: &serviceFiles{path: d.opt.Config, current: d.config.Load, targets: &d.targets}, Log: d.log, Local: localPerson(c.Shell.Group), Metrics: d.owner.metrics.Handler()}
+	w := web.Config{Listen: c.Web.Listen, Deps: webDeps{d}, Files: &serviceFiles{path: d.opt.Config, current: d.config.Load, targets: &d.targets}, Log: d.log, Local: localPerson(c.Shell.Group), Metrics: d.owner.metrics.Handler(), Connections: guests()}
 	w.Shell = &web.Shell{Errand: errand, Exec: func(ctx context.Context, who, line string, out io.Writer) bool {
 		return (&shell.Shell{Deps: d}).Exec(ctx, who, line, out) == shell.StatusSuccess
 	}}

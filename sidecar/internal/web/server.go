@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -56,6 +57,9 @@ type Config struct {
 	Commands []Command
 	Shell    *Shell       // for srrsh on other nodes; nil: none
 	Metrics  http.Handler // serves /metrics to whoever is at least a viewer; nil: none
+	// Connections bounds how many there are at a time, where that must be less
+	// than maxConnections; 0: it must not.
+	Connections int
 
 	Log   *slog.Logger // nil: none
 	Audit *slog.Logger // nil: Log
@@ -149,7 +153,7 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 // Run serves l until ctx ends; then it closes l and waits for what is under
 // way, not for long.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	conns := &connections{max: maxConnections, all: map[net.Conn]*tenure{}}
+	conns := &connections{max: min(cmp.Or(s.cfg.Connections, maxConnections), maxConnections), all: map[net.Conn]*tenure{}}
 	srv := &http.Server{
 		Handler: s, TLSConfig: s.tls, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
