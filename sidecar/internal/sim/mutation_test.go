@@ -52,7 +52,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
 	// Holders.
 	{"a holder yields to a better claimant", "decide.go", "\tby, ok := n.betterClaimant(u, self)\n\tif !ok {", "\tby, ok := n.betterClaimant(u, self)\n\tif ok = false; !ok {"},
-	{"a holder stops for nobody who does not claim", "decide.go", "\t\tif !r.claims() {\n\t\t\tcontinue\n\t\t}\n\t\tif c := u.candidate(r); c.better(best) &&", "\t\tif c := u.candidate(r); c.better(best) &&"},
+	{"a holder stops for nobody who does not claim", "decide.go", "\tfor r := range u.busy {\n\t\tif !r.claims() {\n\t\t\tcontinue\n\t\t}\n\t\tif c := u.candidate(r); c.better(best) &&", "\tfor r := range u.rivals {\n\t\tif c := u.candidate(r); c.better(best) &&"},
 	{"who never claims is passed over", "absorb.go", "\t\t\ts.passed[v.Awaited] = v.AwaitedStamp\n", ""},
 	{"one passed over stays so until its LSA changes", "decide.go", "ok && was == stamp && !st.c.claims()", "ok && was != stamp && !st.c.claims()"},
 	// Pins.
