@@ -392,7 +392,7 @@ func (n *Node) overslept(by time.Duration) {
 		return
 	}
 	for _, s := range n.services {
-		if s.cfg != nil && s.strict() && s.phase == phaseStarted && by > n.lostHold(s)/2 {
+		if s.cfg != nil && s.strict() && s.phase.begun() && has(s.phase.state()) > 0 && by > n.lostHold(s)/2 {
 			s.stoodStill = true
 			n.touch(s)
 		}

@@ -40,6 +40,10 @@ func (n *Node) unsafe(s *service, v Verdict) bool {
 	if !u.strict() || v.Want == WantRun {
 		return false
 	}
+	// Whatever else is wrong, and was found first.
+	if ok, _, _ := n.majority(u); !ok || s.stoodStill || n.ospf.full == 0 && !s.cfg.StartAlone {
+		return true
+	}
 	switch v.Why.Code {
 	case BecauseOSPFDown, BecauseNotInSync, BecauseNoNeighbor, BecauseAlone, BecauseNoMajority, BecauseStoodStill, BecauseBetterClaimant:
 		return true
