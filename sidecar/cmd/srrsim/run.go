@@ -66,7 +66,7 @@ func (c *common) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Uint64Var(&c.Seed, "seed", 1, "of all chance: equal seeds give equal runs")
 	f.DurationVar(&c.For, "for", 2*time.Minute, "virtual `time` to simulate")
-	f.DurationVar(&c.Dead, "dead", 40*time.Second, "OSPF's dead interval; lost_hold counts on it")
+	f.DurationVar(&c.Dead, "dead", 0, "OSPF's dead interval; lost_hold counts on it (default: that of the dump, or 40s)")
 	f.DurationVar(&c.Detect, "detect", 100*time.Millisecond, "how soon a silent loss is noticed, as with BFD")
 	f.DurationVar(&c.limit, "limit", time.Minute, "real `time` after which it is given up")
 }

@@ -13,6 +13,7 @@ import (
 // View makes a snapshot of everything people may see.
 func (n *Node) View() View {
 	v := View{At: n.now, Router: n.router, Host: n.cfg.Host, Version: n.cfg.Version, Incarnation: n.inc, Generation: n.gen, Node: n.state, Freeze: n.freeze}
+	v.Timing = Timing{n.cfg.StartupHold, n.cfg.RejoinHold, n.cfg.AloneAfter, n.cfg.ClaimTimeout, n.cfg.AnnounceTimeout, n.cfg.LossDetection, n.deadInterval()}
 	if len(n.drains) > 0 {
 		v.Draining = n.left()
 	}
@@ -113,7 +114,7 @@ func (n *Node) viewService(s *service) ServiceView {
 func (n *Node) viewLocal(s *service, v *ServiceView) {
 	a := n.advert(s)
 	v.Group, v.Dependencies, v.Flags, v.Addresses = s.cfg.Group, s.cfg.Dependencies, a.Flags, s.cfg.Addresses
-	v.Scope, v.Way = s.cfg.Scope.String(), s.cfg.Way.String()
+	v.Scope, v.Way, v.Settings = s.cfg.Scope.String(), s.cfg.Way.String(), s.cfg
 	v.Config, v.State, v.Step, v.Since = s.config, s.phase.state(), s.phase.step(), s.since
 	v.Cause, v.Failure, v.Claim, v.Seen = s.cause, s.failure, a.Claim, a.Seen
 	v.Interval, v.LastCheck = s.cfg.Interval, s.checked

@@ -25,6 +25,13 @@ type View struct {
 	Services    []ServiceView    `json:"services"`
 	Bad         []BadLSAView     `json:"bad_lsas"`
 	Refused     []RefusalView    `json:"refused_lsas"`
+	Timing      Timing           `json:"-"`
+}
+
+// Timing is what a node waits for, as it is configured or, where it is not, as
+// it is assumed.
+type Timing struct {
+	StartupHold, RejoinHold, AloneAfter, ClaimTimeout, AnnounceTimeout, LossDetection, DeadInterval time.Duration
 }
 
 // OSPFView is the standing of the session with ospfd.
@@ -102,6 +109,7 @@ type ServiceView struct {
 	Offers       []OfferView    `json:"offers"`
 	Holder       string         `json:"holder,omitempty"` // host that runs it, as far as seen; several are joined
 	Notices      []string       `json:"notices,omitempty"`
+	Settings     *Service       `json:"-"` // as configured here, where Local; not to be changed
 	Deadlines    []DeadlineView `json:"deadlines,omitempty"`
 }
 

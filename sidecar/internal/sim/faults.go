@@ -162,28 +162,35 @@ func (s *Sim) FailDisk(i int, d time.Duration) {
 
 // save writes the memory, now or when the disk takes it.
 func (s *Sim) save(h *host, m machine.Memory) {
+	h.saves++
 	late := max(0, h.diskFails-s.t)
 	if s.opt.SlowDisk {
 		late = max(late, 20*time.Millisecond)
 	}
 	if late == 0 {
-		h.memory = m
+		h.memory, h.saved = m, h.saves
 		return
 	}
-	h.saves++
-	life, which, failed := h.life, h.saves, s.t < h.diskFails
+	life, which := h.life, h.saves
 	s.After(late, func() {
-		switch {
-		case h.on && h.life == life:
-			if which > h.saved {
-				h.memory, h.saved = m, which
-			}
-		case failed: // as if the file had been damaged
-			h.forgot = true
-		default:
-			h.behind = true
+		if h.on && h.life == life && which > h.saved {
+			h.memory, h.saved = m, which
 		}
 	})
+}
+
+// loseSaves is what becomes of the memory when srrd ends: what has not reached
+// the disk is lost, and where that took nothing at all, the file may be damaged.
+func (s *Sim) loseSaves(h *host) {
+	if h.saves == h.saved {
+		return
+	}
+	h.saved = h.saves
+	if s.t < h.diskFails {
+		h.forgot = true
+	} else {
+		h.behind = true
+	}
 }
 
 // Leap sets the wall clock of node i forward, or back, as seen by srrd from its

@@ -158,6 +158,7 @@ func (s *Sim) PowerOff(i int) {
 	s.witness()
 	s.Log("--- %s loses its power", h.name)
 	h.on, h.frozen, h.hung, h.noZebra = false, false, 0, false
+	s.loseSaves(h)
 	h.srrd = nil
 	h.mute()
 	h.life++
@@ -196,6 +197,7 @@ func (s *Sim) CrashSrrd(i int) {
 // endSrrd is what ospfd and zebra do when their client is gone.
 func (s *Sim) endSrrd(h *host) {
 	s.witness()
+	s.loseSaves(h)
 	h.srrd = nil
 	h.mute()
 	h.life++

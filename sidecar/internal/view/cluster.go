@@ -25,6 +25,43 @@ type ClusterDocument struct {
 	Frozen   bool             `json:"frozen,omitempty"` // the whole cluster is
 	Nodes    []ClusterNode    `json:"nodes"`
 	Services []ClusterService `json:"services"`
+	// Timing is what this node waits for; no field: not said.
+	Timing *ClusterTiming `json:"timing,omitempty"`
+}
+
+// ClusterTiming holds times in nanoseconds.
+type ClusterTiming struct {
+	StartupHold     time.Duration `json:"startup_hold"`
+	RejoinHold      time.Duration `json:"rejoin_hold"`
+	AloneAfter      time.Duration `json:"alone_after,omitempty"`
+	ClaimTimeout    time.Duration `json:"claim_timeout"`
+	AnnounceTimeout time.Duration `json:"announce_timeout"`
+	LossDetection   time.Duration `json:"loss_detection,omitempty"`
+	DeadInterval    time.Duration `json:"dead_interval"`
+}
+
+// ClusterSettings is how a service is configured, where no LSA says it. Times
+// are nanoseconds.
+type ClusterSettings struct {
+	Exclusive     bool                     `json:"exclusive,omitempty"`
+	StartAlone    bool                     `json:"start_alone,omitempty"`
+	BestEffort    bool                     `json:"best_effort,omitempty"`
+	KeepOnLoss    bool                     `json:"keep_on_ospf_loss,omitempty"`
+	Watch         bool                     `json:"watch,omitempty"`
+	Fence         bool                     `json:"fence,omitempty"`
+	Members       int                      `json:"members,omitempty"`
+	Fall          int                      `json:"fall,omitempty"`
+	Rise          int                      `json:"rise,omitempty"`
+	FallUnknown   int                      `json:"fall_unknown,omitempty"`
+	Grace         time.Duration            `json:"grace,omitempty"`
+	Recover       int                      `json:"recover,omitempty"`
+	RecoverWithin time.Duration            `json:"recover_within,omitempty"`
+	Linger        time.Duration            `json:"linger,omitempty"`
+	FailbackDelay time.Duration            `json:"failback_delay,omitempty"`
+	RetryAfter    time.Duration            `json:"retry_after,omitempty"`
+	LostHold      time.Duration            `json:"lost_hold,omitempty"`
+	StopChain     time.Duration            `json:"stop_chain,omitempty"`
+	Timeouts      map[string]time.Duration `json:"timeouts,omitempty"` // by primitive
 }
 
 // ClusterNode is one node.
@@ -46,6 +83,8 @@ type ClusterService struct {
 	Held         bool           `json:"held,omitempty"`      // stopped by an operator, everywhere
 	Frozen       bool           `json:"frozen,omitempty"`    // nobody starts or stops it
 	Offers       []ClusterOffer `json:"offers"`
+	// Settings are those of this node, where it is configured here.
+	Settings *ClusterSettings `json:"settings,omitempty"`
 }
 
 // ClusterOffer is what one node offers of a service.
@@ -71,6 +110,10 @@ func (s *Snapshot) ClusterDocument() ClusterDocument {
 	for _, n := range s.Machine.Nodes {
 		d.Nodes = append(d.Nodes, ClusterNode{Router: n.Router, Host: n.Host, State: n.State.String(), Present: n.Self || n.Status == "present"})
 	}
+	if t := s.Machine.Timing; t != (machine.Timing{}) {
+		c := ClusterTiming(t)
+		d.Timing = &c
+	}
 	for i := range s.Machine.Services {
 		d.Services = append(d.Services, clusterService(&s.Machine.Services[i]))
 	}
@@ -80,6 +123,9 @@ func (s *Snapshot) ClusterDocument() ClusterDocument {
 func clusterService(sv *machine.ServiceView) ClusterService {
 	c := ClusterService{Name: sv.Name, Group: sv.Group, Dependencies: sv.Dependencies, Addresses: sv.Addresses, Interval: sv.Interval,
 		Held: sv.Hold.On, Frozen: sv.Freeze.On, Offers: []ClusterOffer{}}
+	if s := sv.Settings; s != nil {
+		c.Settings = clusterSettings(s)
+	}
 	if p := sv.Pin; p.Number != 0 && !p.Void {
 		c.PinnedTo = p.Target.String()
 	}
@@ -96,4 +142,31 @@ func clusterService(sv *machine.ServiceView) ClusterService {
 		c.Offers = append(c.Offers, f)
 	}
 	return c
+}
+
+func clusterSettings(s *machine.Service) *ClusterSettings {
+	c := &ClusterSettings{Exclusive: s.Exclusive, StartAlone: s.StartAlone, BestEffort: s.BestEffort, KeepOnLoss: s.OnOSPFLoss == machine.LossKeep,
+		Watch: s.Watch, Fence: s.Fence, Members: s.Members, Fall: s.Fall, Rise: s.Rise, FallUnknown: s.FallUnknown, Grace: s.Grace,
+		Recover: s.Recover, RecoverWithin: s.RecoverWithin, Linger: s.Linger, FailbackDelay: s.FailbackWait, RetryAfter: s.RetryAfter,
+		LostHold: s.LostHold, StopChain: s.StopChain, Timeouts: map[string]time.Duration{}}
+	for p, d := range s.Timeout {
+		if d != 0 {
+			c.Timeouts[machine.Primitive(p).String()] = d
+		}
+	}
+	return c
+}
+
+// Apply configures a service so.
+func (c *ClusterSettings) Apply(s *machine.Service) {
+	s.Exclusive, s.StartAlone, s.BestEffort, s.OnOSPFLoss = c.Exclusive, c.StartAlone, c.BestEffort, machine.LossStop
+	if c.KeepOnLoss {
+		s.OnOSPFLoss = machine.LossKeep
+	}
+	s.Watch, s.Fence, s.Members, s.Fall, s.Rise, s.FallUnknown, s.Grace = c.Watch, c.Fence, c.Members, c.Fall, c.Rise, c.FallUnknown, c.Grace
+	s.Recover, s.RecoverWithin, s.Linger, s.FailbackWait, s.RetryAfter = c.Recover, c.RecoverWithin, c.Linger, c.FailbackDelay, c.RetryAfter
+	s.LostHold, s.StopChain = c.LostHold, c.StopChain
+	for p := range s.Timeout {
+		s.Timeout[p] = c.Timeouts[machine.Primitive(p).String()]
+	}
 }

@@ -67,8 +67,16 @@ func Ask(ctx context.Context, d *view.ClusterDocument, question []string, o Opti
 	if err := c.pass(ctx, settling); err != nil {
 		return nil, err
 	}
+	for i := range c.hosts {
+		if cfg, ok := c.later[i]; ok && c.present[i] {
+			c.sim.Configure(i, cfg)
+		}
+	}
+	if err := c.pass(ctx, time.Second); err != nil {
+		return nil, err
+	}
 	a := &Answer{Question: strings.Join(question, " "), Assumed: append(c.assumed,
-		"primitives take 1 to 20 ms and go well", "timeouts and holds are the defaults", "there are routers between the nodes")}
+		"primitives take 1 to 20 ms and go well", settings(d), "there are routers between the nodes")}
 	for _, s := range c.services {
 		if now := c.runs(s); !slices.Equal(now, stood[s]) {
 			a.Before = append(a.Before, fmt.Sprintf("%s is on its way already, from %s to %s", s, places(stood[s]), places(now)))
@@ -96,6 +104,23 @@ func Ask(ctx context.Context, d *view.ClusterDocument, question []string, o Opti
 	}
 	a.Entries, a.LSAs, a.Bytes = c.entries, c.lsas, c.bytes
 	return a, nil
+}
+
+// settings says where timeouts and holds are from.
+func settings(d *view.ClusterDocument) string {
+	var foreign []string
+	for _, s := range d.Services {
+		if s.Settings == nil {
+			foreign = append(foreign, s.Name)
+		}
+	}
+	switch {
+	case d.Timing == nil || len(foreign) == len(d.Services) && len(foreign) > 0:
+		return "timeouts and holds are the defaults"
+	case len(foreign) > 0:
+		return fmt.Sprintf("timeouts and holds are on every node those of %s, and the defaults for %s, which it does not offer", d.Host, strings.Join(foreign, ", "))
+	}
+	return "timeouts and holds are on every node those of " + d.Host
 }
 
 // standing is where each service runs in the document.

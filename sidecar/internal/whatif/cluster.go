@@ -20,7 +20,7 @@ const MaxNodes = 250
 // Options of a simulation. The zero value is good.
 type Options struct {
 	Seed   uint64
-	Dead   time.Duration // OSPF's dead interval (default 40 s); lost_hold counts on it
+	Dead   time.Duration // OSPF's dead interval (default: that of the dump, or 40 s); lost_hold counts on it
 	Detect time.Duration // how soon a silent loss is noticed (default 100 ms, as with BFD)
 	For    time.Duration // virtual time the answer covers (default 2 min)
 }
@@ -57,6 +57,7 @@ type cluster struct {
 	groups  map[string]string         // of services
 	failed  map[int]map[string]string // how, by node and service
 	assumed []string
+	later   map[int]machine.Config // with what decides only once all know of each other
 }
 
 // takeUp builds the simulation. Node i of it is the i-th by router id, because
@@ -66,6 +67,9 @@ func takeUp(d *view.ClusterDocument, o Options) (*cluster, error) {
 	slices.SortFunc(nodes, func(a, b view.ClusterNode) int { return int(int64(a.Router) - int64(b.Router)) })
 	c := &cluster{self: -1, groups: map[string]string{}, failed: map[int]map[string]string{}}
 	index := map[machine.RouterID]int{}
+	if o.Dead == 0 && d.Timing != nil {
+		o.Dead = d.Timing.DeadInterval
+	}
 	opt := sim.Options{Seed: o.Seed, Routers: true, Dead: o.Dead, Detect: o.Detect, Unchecked: true}
 	for i, n := range nodes {
 		if _, twice := index[n.Router]; twice {
@@ -80,7 +84,7 @@ func takeUp(d *view.ClusterDocument, o Options) (*cluster, error) {
 			c.self = i
 		}
 		c.present = append(c.present, n.Present)
-		opt.Nodes = append(opt.Nodes, daemonConfig(host))
+		opt.Nodes = append(opt.Nodes, timed(daemonConfig(host), d.Timing))
 	}
 	memory := make([]machine.Memory, len(nodes))
 	for i, n := range nodes {
@@ -132,8 +136,19 @@ func takeUp(d *view.ClusterDocument, o Options) (*cluster, error) {
 			}
 		}
 	}
+	c.later = map[int]machine.Config{}
 	for i := range opt.Nodes {
 		slices.SortFunc(opt.Nodes[i].Services, func(a, b machine.Service) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for i := range opt.Nodes {
+		// All nodes of the simulation begin at once, and none has a majority then.
+		if n := &opt.Nodes[i]; slices.ContainsFunc(n.Services, func(s machine.Service) bool { return s.Members > 0 || s.Fence }) {
+			c.later[i] = *n
+			n.Services = slices.Clone(n.Services)
+			for k := range n.Services {
+				n.Services[k].Members, n.Services[k].Fence = 0, false
+			}
+		}
 	}
 	c.watcher = watch(opt)
 	never := slices.Repeat([]sim.Behaviour{{Outcome: machine.OutcomeFailed}}, 64)
@@ -187,6 +202,15 @@ func daemonConfig(host string) machine.Config {
 		ClaimTimeout: time.Second, AnnounceTimeout: 3 * time.Second}
 }
 
+// timed is the configuration with the times that the document has.
+func timed(c machine.Config, t *view.ClusterTiming) machine.Config {
+	if t != nil {
+		c.StartupHold, c.RejoinHold, c.AloneAfter, c.ClaimTimeout = t.StartupHold, t.RejoinHold, t.AloneAfter, t.ClaimTimeout
+		c.AnnounceTimeout, c.LossDetection = t.AnnounceTimeout, t.LossDetection
+	}
+	return c
+}
+
 // plainService holds the defaults of a service.
 func plainService(name string) machine.Service {
 	s := machine.Service{Name: name, Enabled: true, Scope: machine.ASScope, Preference: 100, Fall: 3, Watch: true,
@@ -201,6 +225,9 @@ func plainService(name string) machine.Service {
 // service is what an offer makes of a service on its node.
 func service(d *view.ClusterDocument, s view.ClusterService, f view.ClusterOffer) machine.Service {
 	c := plainService(s.Name)
+	if s.Settings != nil {
+		s.Settings.Apply(&c)
+	}
 	c.Group, c.Dependencies, c.Addresses = s.Group, slices.Clone(s.Dependencies), slices.Clone(s.Addresses)
 	slices.Sort(c.Dependencies)
 	c.Critical, c.Overlap, c.Preference, c.Interval = f.Critical, f.Overlap, f.Preference, s.Interval
@@ -209,7 +236,7 @@ func service(d *view.ClusterDocument, s view.ClusterService, f view.ClusterOffer
 	}
 	// A group with a resource is strict as a whole; one without is strict for
 	// the sake of an exclusive member, and which one makes no difference.
-	c.Exclusive = f.Strict && len(s.Addresses) > 0 && !slices.ContainsFunc(d.Services, func(o view.ClusterService) bool {
+	c.Exclusive = (s.Settings == nil || s.Settings.Exclusive) && f.Strict && len(s.Addresses) > 0 && !slices.ContainsFunc(d.Services, func(o view.ClusterService) bool {
 		return s.Group != "" && o.Group == s.Group && len(o.Addresses) == 0
 	})
 	return c

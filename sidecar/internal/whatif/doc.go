@@ -13,7 +13,8 @@
 // seconds. Nothing here is safe for concurrent use.
 //
 // What a document does not say is assumed, and Answer.Assumed says so:
-// primitives take 1 to 20 ms and go well, timeouts and holds are the defaults,
-// there are routers between the nodes, and a node that is not present in the
-// document is off.
+// primitives take 1 to 20 ms and go well, other nodes have the settings of the
+// one the document is of, or, where that has none, the defaults, there are
+// routers between the nodes, and a node that is not present in the document is
+// off.
 package whatif

@@ -3,16 +3,19 @@ package whatif_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
@@ -206,5 +209,53 @@ func TestADumpThatIsNoneIsRefused(t *testing.T) {
 		if _, err := whatif.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
+	}
+}
+
+// TestTheDumpsSettingsDecide: what the node has configured beyond what is
+// flooded decides in the answer, and the answer says so.
+func TestTheDumpsSettingsDecide(t *testing.T) {
+	d := three()
+	disk := func() *view.ClusterService {
+		return &d.Services[slices.IndexFunc(d.Services, func(s view.ClusterService) bool { return s.Name == "disk" })]
+	}
+	set := machine.Service{Name: "disk", Fall: 3, RetryAfter: time.Minute, LostHold: 5 * time.Second, BestEffort: true}
+	for p := range set.Timeout {
+		set.Timeout[p] = 3 * time.Second
+	}
+	snapshot := view.Snapshot{Machine: machine.View{Host: "alpha", Services: []machine.ServiceView{{Name: "disk", Local: true, Settings: &set}},
+		Timing: machine.Timing{StartupHold: time.Second, RejoinHold: time.Second, ClaimTimeout: time.Second, AnnounceTimeout: time.Second, DeadInterval: 4 * time.Second}}}
+	text, err := json.Marshal(snapshot.ClusterDocument())
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := view.ClusterDocument{}
+	if err := json.Unmarshal(text, &said); err != nil {
+		t.Fatal(err)
+	}
+	back := machine.Service{Name: "disk"}
+	said.Services[0].Settings.Apply(&back)
+	if diff := cmp.Diff(set, back, cmpopts.IgnoreFields(machine.Service{}, "Digest", "Scope")); diff != "" {
+		t.Errorf("settings do not come back as they were (-want +got):\n%s", diff)
+	}
+	outage := func() time.Duration {
+		a := ask(t, d, "node-down beta", noConfig)
+		return a.Changes[slices.IndexFunc(a.Changes, func(o whatif.Outcome) bool { return o.Service == "disk" })].Outage
+	}
+	if o := outage(); o < 45*time.Second {
+		t.Errorf("without settings disk is back after %s", o)
+	}
+	d.Timing, disk().Settings = said.Timing, said.Services[0].Settings
+	if o := outage(); o < 5*time.Second || o > 6*time.Second {
+		t.Errorf("with a lost_hold of 5 s disk is back after %s", o)
+	}
+	a := ask(t, d, "node-down beta", noConfig)
+	if want := "timeouts and holds are on every node those of alpha, and the defaults for app, data, mail, web, which it does not offer"; !slices.Contains(a.Assumed, want) {
+		t.Errorf("%q is not assumed: %q", want, a.Assumed)
+	}
+	disk().Settings = &view.ClusterSettings{Members: 3, Timeouts: said.Services[0].Settings.Timeouts}
+	a = ask(t, d, "partition alpha", noConfig)
+	if o := a.Changes[slices.IndexFunc(a.Changes, func(o whatif.Outcome) bool { return o.Service == "disk" })]; !slices.Equal(o.To, []string{"beta"}) {
+		t.Errorf("with members the minority runs it too: %+v", o)
 	}
 }
