@@ -456,6 +456,16 @@ func reviveAnswerer(ctx context.Context, r *run) error {
 }
 
 func reexec(ctx context.Context, r *run) error {
+	// A session of its own: on one that turned out to be old it would be said twice.
+	if s := r.c.sessions[r.holder]; s != nil {
+		s.Close()
+		delete(r.c.sessions, r.holder)
+	}
+	pid, err := r.c.lab.PID(r.holder, "srrd")
+	if err != nil {
+		return err
+	}
+	r.noted["process"] = strconv.Itoa(pid)
 	r.now()
 	text, err := r.c.ask(ctx, r.holder, "daemon reexec")
 	var refused *vty.StatusError
@@ -497,6 +507,13 @@ func noteDatabase(_ context.Context, r *run) (err error) {
 // sameDatabase holds that no LSA is new or another. One that is not there any
 // more was an old generation, which is deleted after 15 s in any case.
 func sameDatabase(_ context.Context, r *run) error {
+	pid, err := r.c.lab.PID(r.holder, "srrd")
+	if err != nil {
+		return err
+	}
+	if was := r.noted["process"]; was != strconv.Itoa(pid) {
+		return fmt.Errorf("srrd is process %d, was %s: it has not gone on, it was started again", pid, was)
+	}
 	now, err := r.database()
 	if err != nil {
 		return err
