@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// daemonsOf are the processes of a node; mgmtd is there from FRR 10 on.
+func (c *cluster) daemonsOf(node string) []string {
+	c.Helper()
+	s, err := c.lab.Status()
+	c.must(err)
+	var all []string
+	for _, h := range s.Hosts {
+		if h.Name == node {
+			for _, d := range h.Daemons {
+				all = append(all, d.Name)
+			}
+		}
+	}
+	return all
+}
+
+// starts counts how often a service was started, anywhere.
+func (c *cluster) starts(service string) int {
+	c.Helper()
+	return count(order(c.primitives(service)), "start")
+}
+
+func TestBooting(t *testing.T) {
+	s := services{"web": "addresses: 10.250.7.1\n", "disk": "best_effort: yes\nlost_hold: 1s\n"}
+	topo := threeNodes(s)
+	for i := range topo.Hosts {
+		if topo.Hosts[i].Srrd != nil { // the holds of a real node: one that boots has to hear the others first
+			topo.Hosts[i].Srrd = nodeSetup(strings.Replace(daemonConfig, "startup_hold: 500ms", "startup_hold: 2s", 1), s)
+		}
+	}
+	c := up(t, topo)
+	c.settled("web", "disk")
+	c.moves("web", "n2")
+	c.moves("disk", "n2")
+
+	// joins boots n1, which must come into the cluster and change nothing there.
+	joins := func(c *cluster, boot func()) {
+		c.Helper()
+		before := map[string]int{"web": c.starts("web"), "disk": c.starts("disk")}
+		c.kill("n1", c.daemonsOf("n1")...)
+		c.awaitStatus("n2", "n1", "unreachable")
+		boot()
+		c.settled("web", "disk")
+		for name, n := range before {
+			c.awaitHolder(name, "n2")
+			if got := c.starts(name); got != n {
+				c.Errorf("%s was started %d times meanwhile", name, got-n)
+			}
+		}
+	}
+
+	for _, order := range [][]string{
+		{"srrd", "ospfd", "zebra", "bfdd", "mgmtd"},
+		{"ospfd", "srrd", "bfdd", "mgmtd", "zebra"},
+		{"zebra", "bfdd", "srrd", "mgmtd", "ospfd"},
+		{"mgmtd", "ospfd", "bfdd", "zebra", "srrd"},
+	} {
+		c.sub("a node whose daemons start in the order "+strings.Join(order, " "), func(c *cluster) {
+			joins(c, func() {
+				have := " " + strings.Join(c.daemonsOf("n1"), " ") + " "
+				for _, d := range order {
+					if strings.Contains(have, " "+d+" ") {
+						c.start("n1", d)
+					}
+				}
+			})
+		})
+	}
+
+	c.sub("a node whose ospfd gets its configuration after all of them run, as Debian's does", func(c *cluster) {
+		file := filepath.Join(c.lab.Vars("n1").VtyDir, "ospfd.conf")
+		text, err := os.ReadFile(file)
+		c.must(err)
+		late := filepath.Join(c.lab.Vars("n1").VtyDir, "late.conf")
+		c.must(os.WriteFile(late, text, 0o644))
+		joins(c, func() {
+			c.must(os.WriteFile(file, []byte("hostname n1\n"), 0o644))
+			c.start("n1", c.daemonsOf("n1")...)
+			c.awaitEvent("n1", "no router ospf")
+			c.exec("n1", "vtysh", "-f", late)
+			c.must(os.WriteFile(file, text, 0o644))
+		})
+	})
+
+	c.sub("a whole cluster that boots at once elects once", func(c *cluster) {
+		hosts := append([]string{"r0"}, c.nodes...)
+		for _, h := range hosts {
+			c.kill(h, c.daemonsOf(h)...)
+		}
+		before := map[string]int{"web": c.starts("web"), "disk": c.starts("disk")}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		var g errgroup.Group
+		for _, h := range hosts {
+			daemons := c.daemonsOf(h)
+			g.Go(func() error {
+				for _, d := range daemons {
+					if err := c.lab.Start(ctx, h, d); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		c.must(g.Wait())
+		c.settled("web", "disk")
+		for name, n := range before {
+			holder := c.elected(name)
+			// n2 may find its own still running, and go on with it.
+			if got := c.starts(name) - n; got > 1 || got == 0 && holder != "n2" {
+				c.Errorf("%s runs on %s after %d starts", name, holder, got)
+			}
+		}
+	})
+}
