@@ -83,13 +83,12 @@ func TestBooting(t *testing.T) {
 		file := filepath.Join(c.lab.Vars("n1").VtyDir, "ospfd.conf")
 		text, err := os.ReadFile(file)
 		c.must(err)
-		late := filepath.Join(c.lab.Vars("n1").VtyDir, "late.conf")
-		c.must(os.WriteFile(late, text, 0o644))
+		c.must(os.WriteFile(filepath.Join(c.lab.Vars("n1").VtyDir, "late.conf"), text, 0o644))
 		joins(c, func() {
 			c.must(os.WriteFile(file, []byte("hostname n1\n"), 0o644))
 			c.start("n1", c.daemonsOf("n1")...)
 			c.awaitEvent("n1", "no router ospf")
-			c.exec("n1", "vtysh", "-f", late)
+			c.exec("n1", "vtysh", "-f", "/run/frr/late.conf") // as a command of the node sees it
 			c.must(os.WriteFile(file, text, 0o644))
 		})
 	})
