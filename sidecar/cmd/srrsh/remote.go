@@ -186,7 +186,7 @@ func (c *client) webOf(ctx context.Context, node string) (at netip.AddrPort, sel
 	if at, err = netip.ParseAddrPort(n.Web); err == nil && !at.Addr().IsLoopback() {
 		return at, false, nil
 	}
-	text = "it serves its pages on its own loopback, where no other node reaches them: give its srrd web.listen with an address of the node, web.certificate, web.key and web.clients"
+	text = "its pages are on loopback only: see web.listen and web.certificate"
 	if n.Status != "present" {
 		text = "it is " + n.Status + ", and has told of no pages that other nodes reach"
 	}

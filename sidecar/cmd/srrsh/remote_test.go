@@ -155,7 +155,7 @@ func TestWhatACommandOfAnotherNodeLacksIsSaid(t *testing.T) {
 	socket, d := serveDaemon(t)
 	for _, c := range []struct{ name, line, want string }{
 		{"no such node", "@n9 show service", "srrsh: @n9: there is no node \"n9\"; did you mean \"n1\"?\n"},
-		{"a node on loopback", "@n2 service dns stop", "srrsh: @n2: it serves its pages on its own loopback, where no other node reaches them: give its srrd web.listen with an address of the node, web.certificate, web.key and web.clients\n"},
+		{"a node on loopback", "@n2 service dns stop", "srrsh: @n2: its pages are on loopback only: see web.listen and web.certificate\n"},
 		{"a node that is away", "@n4 show service", "srrsh: @n4: it is unreachable, and has told of no pages that other nodes reach\n"},
 		{"no certificate", "@n3 show service", "srrsh: @n3: another node wants a client certificate: give --cert and --key, and --ca for its own (or SRRSH_CERT, SRRSH_KEY and SRRSH_CA in the environment)\n"},
 		{"no command", "@n3", "srrsh: a node and a command go behind @, such as @n2 show service\n"},

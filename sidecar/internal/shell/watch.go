@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/srrd/srrd/sidecar/internal/machine"
 	"github.com/srrd/srrd/sidecar/internal/view"
@@ -190,6 +191,9 @@ func (c *call) clock(s *view.Snapshot) {
 	if room < minLast && c.opts.Width > 0 {
 		c.out.WriteString(cut(right, c.opts.Width) + "\n")
 		return
+	}
+	if room > 0 && utf8.RuneCountInString(left) > room { // the router id is what one can do without
+		left = strings.Replace(left, fmt.Sprintf(" (%s)", v.Router), "", 1)
 	}
 	left = cut(left, room)
 	c.out.WriteString(left + strings.Repeat(" ", max(2, c.opts.Width-len([]rune(left))-len(right))) + right + "\n")

@@ -204,6 +204,12 @@ func walkTheNode(b *browser) {
 	b.judge("node-in-maintenance", false)
 	b.press("#do-online")
 	b.sees("#node", regexp.MustCompile(`online`))
+	b.press("#do-drain")
+	b.sees(".said", regexp.MustCompile(`nothing runs here any more|the node drains; `))
+	b.sees("#node", regexp.MustCompile(`standby`))
+	b.gone("#node", regexp.MustCompile(`draining`))
+	b.press("#do-online")
+	b.sees("#node", regexp.MustCompile(`online`))
 }
 
 // walkTheLivePage looks at what the script does between two pages: it follows
