@@ -89,7 +89,7 @@ func (a *rawAuthentication) valid(r *reader, base string) Authentication {
 // readSecrets reads a file that only its owner may write and nobody but he and
 // a group may read. What is checked is what is read, not what has its name.
 func readSecrets(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is told, not waited for
 	if err != nil {
 		return nil, fmt.Errorf("%s", reason(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -90,10 +91,55 @@ func TestAFileOfKeysIsForItsOwner(t *testing.T) {
 	if err := os.Remove(keys); err != nil {
 		t.Fatal(err)
 	}
+	if err := syscall.Mkfifo(keys, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(main, "n1"); err == nil || !strings.Contains(err.Error(), "no plain file") {
+		t.Errorf("a pipe: %v", err)
+	}
+	if err := os.Remove(keys); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(keys, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := load(main, "n1"); err == nil || !strings.Contains(err.Error(), "no plain file") {
 		t.Errorf("a directory: %v", err)
 	}
+}
+
+func FuzzKeysAreReadOrRefusedWithoutAWordOfThem(f *testing.F) {
+	f.Add([]byte("1 " + secretOne + "\n2 " + secretTwo + " # the new one\n"))
+	f.Add([]byte("# only words\n\n"))
+	cases, err := filepath.Glob(testdata + "/bad/authentication-*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range cases {
+		text, err := os.ReadFile(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, keys, _ := strings.Cut(string(text), "-- keys --\n")
+		f.Add([]byte(keys))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var problems Problems
+		keys := parseKeys(&reader{file: "keys", problems: &problems}, text)
+		seen := map[uint32]bool{}
+		for _, k := range keys {
+			if k.ID == 0 || seen[k.ID] || len(k.Secret) < 16 || len(k.Secret) > 64 {
+				t.Errorf("key %d of %d bytes, there already: %t", k.ID, len(k.Secret), seen[k.ID])
+			}
+			seen[k.ID] = true
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, word := range strings.Fields(line) {
+				// Longer than any id, and than what a message says itself.
+				if len(word) >= 12 && !strings.ContainsAny(word, "abcdefghijklmnopqrstuvwxyz") && strings.Contains(problems.Error(), word) && !strings.Contains("1 to 4294967295", word) {
+					t.Errorf("what is wrong is told with the word %q:\n%v", word, problems)
+				}
+			}
+		}
+	})
 }
