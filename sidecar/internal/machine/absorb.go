@@ -106,7 +106,8 @@ func (n *Node) ospfUp(e OSPFUp) {
 	if alone == 0 {
 		alone = max(time.Minute, 2*n.deadInterval())
 	}
-	n.setTimer(TimerKey{Kind: TimerAlone}, n.now.Add(alone))
+	n.ospf.aloneAt = n.now.Add(alone)
+	n.setTimer(TimerKey{Kind: TimerAlone}, n.ospf.aloneAt)
 	n.note(LevelInfo, "", fmt.Sprintf("session with ospfd, router id %s, incarnation %d", n.router, n.inc))
 	n.touchAll()
 }
@@ -190,15 +191,41 @@ func (n *Node) adjacency(e Adjacency) {
 		n.ospf.alone = false
 	}
 	n.latch()
-	if was == 0 && e.Full > 0 && n.ospf.latched {
-		// Back among others: who they are is known a little later than that
-		// there is a neighbour.
-		n.ospf.returning = true
-		n.setTimer(TimerKey{Kind: TimerRejoin, Router: n.router}, n.now.Add(n.cfg.RejoinHold))
+	if n.ospf.latched && e.Full > 0 && (was == 0 || n.ospf.returning && e.Full > was) {
+		// Among others, for the first time or again: who they are is known a
+		// little later than that there is a neighbour, and of those behind the
+		// next one with that. On a LAN that boots the first is often a node that
+		// knows as little.
+		n.returns()
 	}
 	if (was == 0) != (e.Full == 0) {
 		n.touchAll()
 	}
+}
+
+// returns has the node take no strict service for rejoin_hold, nor before
+// startup_hold is over.
+func (n *Node) returns() {
+	if !n.ospf.returning {
+		n.ospf.returning, n.ospf.returned = true, n.now
+	}
+	until := n.now.Add(n.cfg.RejoinHold)
+	if until.Before(n.holdUntil) {
+		until = n.holdUntil
+	}
+	n.setTimer(TimerKey{Kind: TimerRejoin, Router: n.router}, until)
+}
+
+// returned ends that, unless a neighbour is on its way: it brings news as the
+// one before it did. One that never comes is waited for as long as at the
+// beginning of a session.
+func (n *Node) returned() {
+	if n.ospf.between > 0 && n.now.Sub(n.ospf.returned) < n.ospf.aloneAt.Sub(n.ospf.since) {
+		n.returns()
+		return
+	}
+	n.ospf.returning = false
+	n.touchAll()
 }
 
 // latch notes that the database is in sync; it stays so for the session.
@@ -354,8 +381,7 @@ func (n *Node) timerFired(e TimerFired) {
 		n.touchAll()
 	case TimerRejoin:
 		if e.Key.Router == n.router {
-			n.ospf.returning = false
-			n.touchAll()
+			n.returned()
 			return
 		}
 		if p := n.byRouter[e.Key.Router]; p != nil && p.rejoins {
@@ -403,8 +429,7 @@ func (n *Node) overslept(by time.Duration) {
 	if by >= lateTold {
 		n.note(LevelWarning, "", fmt.Sprintf("srrd did not run for %s or more", by.Round(time.Millisecond)))
 	}
-	n.ospf.returning = true
-	n.setTimer(TimerKey{Kind: TimerRejoin, Router: n.router}, n.now.Add(n.cfg.RejoinHold))
+	n.returns()
 	n.touchAll()
 }
 

@@ -455,7 +455,13 @@ func (n *Node) bestClaim(u unit) advert.Claim {
 // two majorities, which share a node, the later waits as long as the shared
 // node would itself. What only a fence or a person ends is not waited for here:
 // that is the claimant's to do.
-func (n *Node) acknowledged(u unit) advert.Claim {
+//
+// An acknowledgement that was given stands as long as this node hears that
+// who has it has not let go. A claimant hears those whom it reaches, and while
+// neighbours come back one by one that need not be all whom this node does: of
+// two claimants that do not hear each other the later would start on this
+// node's new word, while the earlier starts on the old one.
+func (n *Node) acknowledged(u unit, given advert.Claim) advert.Claim {
 	best := n.bestClaim(u)
 	if best == 0 || best.By() == n.router {
 		return best
@@ -465,6 +471,14 @@ func (n *Node) acknowledged(u unit) advert.Claim {
 			if !l.until.IsZero() && l.router != best.By() {
 				return 0
 			}
+		}
+	}
+	for r := range u.busy {
+		if r.peer.id == given.By() && r.peer.id != best.By() && slices.ContainsFunc(r.offers, func(o *offer) bool {
+			asked, hinders := o.asked()
+			return asked && hinders && o.said.Claim == given
+		}) {
+			return given
 		}
 	}
 	return best

@@ -212,7 +212,11 @@ func (n *Node) advert(s *service) advert.Service {
 		a.Claim = s.claim // what it stops, for those who wait for it
 	}
 	if strict {
-		a.Seen = n.acknowledged(u)
+		var given advert.Claim
+		if s.topic != nil && s.topic.said {
+			given = s.topic.words.Seen
+		}
+		a.Seen = n.acknowledged(u, given)
 	}
 	if a.Pin.Left != 0 && !a.Pin.Void {
 		a.Pin.Left = max(1, uint32(s.pinEnds.Sub(n.now)/time.Second))

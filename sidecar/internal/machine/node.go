@@ -76,6 +76,8 @@ type ospfState struct {
 	returning                            bool // it had no neighbour, and rejoin_hold is not over
 	why                                  string
 	since                                time.Time
+	aloneAt                              time.Time // when alone_after is over
+	returned                             time.Time // when returning began
 	full, between                        int
 	dead                                 time.Duration
 }
