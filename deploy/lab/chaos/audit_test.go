@@ -273,6 +273,17 @@ func growing(spoil func(s *Sample, i int)) (all []Sample) {
 	return all
 }
 
+func TestAnAbortIsBadUnlessOspfdWasToldToEnd(t *testing.T) {
+	const abort = "OSPF: Received signal 6 at 1795278423 (si_addr 0x66, PC 0x7f); aborting...\n"
+	const start = "2026/11/21 15:43:24 OSPF: [T83RR-8SM5G] ospfd 8.4.4 starting: vty@2604\n"
+	const told = "2026/11/21 16:27:03 OSPF: [W9T04-QWK6B] Terminating on signal\n"
+	for text, want := range map[string]int{start + abort: 1, start + told + abort: 0, start + told + abort + start + abort: 1} {
+		if got := badLines("ospfd", text); len(got) != want {
+			t.Errorf("%q: found %q, want %d", text, got, want)
+		}
+	}
+}
+
 func TestRecordsOfAStoreThatTwoWriteAreLost(t *testing.T) {
 	dir := t.TempDir()
 	one, two := openStore(t, dir+"/records"), openStore(t, dir+"/records")

