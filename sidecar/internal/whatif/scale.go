@@ -29,9 +29,9 @@ type Size struct {
 	Sites    int `json:"sites"`
 }
 
-// maxOffers bounds what all nodes together know of, offers times nodes: some 20
-// GB of memory.
-const maxOffers = 12_000_000
+// maxOffers bounds what all nodes together know of, offers times nodes: at some
+// 3 kB each, 20 GB of memory.
+const maxOffers = 6_500_000
 
 // Check reports what is wrong with the size.
 func (z Size) Check() error {
