@@ -4,7 +4,7 @@
 # make bench   what each fault costs a client, N times each, against the goals (root)
 # make build   bin/srrd, bin/srrsh, bin/srrsim, bin/srrlab, bin/srrdemo
 # make install DESTDIR= PREFIX=/usr
-# make fuzz TIME=5s
+# make fuzz TIME=3s
 # make soak EVENTS=10000000   random schedules of faults on simulated clusters
 # make chaos SEED=1 MINUTES=10   random faults on real daemons, and an audit (root)
 
@@ -26,7 +26,7 @@ BENCH_ARGS ?=
 ROWS   ?=
 FORMAT ?= text
 # How long each fuzz test runs.
-TIME ?= 5s
+TIME ?= 3s
 # How many events the machines of the simulated clusters take, and from which
 # seed on: each night another one.
 EVENTS ?= 10000000
