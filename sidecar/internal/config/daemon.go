@@ -243,6 +243,7 @@ func (d *rawDaemon) valid(r *reader, base, host string) (Daemon, machine.Config)
 		ClaimTimeout:    d.ClaimTimeout.or(time.Second),
 		AnnounceTimeout: d.AnnounceTimeout.or(3 * time.Second),
 		LossDetection:   d.LossDetection.V,
+		Signed:          len(out.Authentication.Ring.Accept) > 0,
 	}
 	if !d.Host.Set {
 		if err := advert.ValidName(host); err != nil {

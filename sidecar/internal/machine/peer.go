@@ -163,7 +163,7 @@ func (n *Node) hear(e LSASeen) {
 	if e.Body.Service != nil {
 		subject = e.Body.Service.Name
 	}
-	if n.overtaken(p, key, stamp, subject) {
+	if n.cfg.Signed && n.overtaken(p, key, stamp, subject) {
 		return
 	}
 	delete(n.refusedNow, key)

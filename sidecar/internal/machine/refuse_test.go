@@ -15,6 +15,7 @@ import (
 func heardFrom(t *testing.T, said advert.Service) *Node {
 	t.Helper()
 	n, _ := table{cfg: plain}.node()
+	n.cfg.Signed = true
 	n.Step(t0, Reach{Router: r2, Area: true, AS: true})
 	n.Step(t0, LSASeen{Router: r2, Ref: LSARef{Scope: ASScope, ID: DaemonID}, Body: advert.Body{Node: &advert.Node{
 		Stamp: advert.Stamp{Incarnation: 5, Generation: 1}, Host: "n2", State: advert.Online}}})
@@ -121,6 +122,28 @@ func TestAnOldAnnouncementDoesNotRaiseADeadDaemon(t *testing.T) {
 	}
 	if p := n.byRouter[r2]; len(p.newest) != 1 {
 		t.Errorf("words of earlier lives are remembered: %v", p.newest)
+	}
+}
+
+func TestWithoutKeysALifeOfALowerIncarnationIsHeard(t *testing.T) {
+	n := heardFrom(t, idle)
+	n.cfg.Signed = false
+	for _, g := range []uint32{0, 1} {
+		n.Step(t0, LSAGone{Router: r2, Ref: LSARef{Scope: ASScope, ID: g<<16 | DaemonID}})
+		n.Step(t0, gone(g))
+	}
+	web := idle
+	web.Incarnation = 3
+	n.Step(t0, LSASeen{Router: r2, Ref: LSARef{Scope: ASScope, ID: DaemonID}, Body: advert.Body{Node: &advert.Node{
+		Stamp: advert.Stamp{Incarnation: 3, Generation: 1}, Host: "n2", State: advert.Online}}})
+	said := saidUnder(0, 2, web)
+	said.Body.Service.Incarnation = 3
+	n.Step(t0, said)
+	if got := offered(n); got != "stopped counts true" {
+		t.Errorf("believed: %s", got)
+	}
+	if got := refusedOf(n); got != "" {
+		t.Errorf("refused: %q", got)
 	}
 }
 

@@ -190,6 +190,10 @@ type Config struct {
 	Web      netip.AddrPort
 	Scope    Scope     // of the daemon's announcement where no service gives one
 	Services []Service // sorted by name, names unique
+	// Signed: LSAs are signed and checked, and so a replay is worth refusing.
+	// Without keys whoever can replay can also forge, and a node that lost its
+	// memory and whose clock went back must be heard.
+	Signed bool
 
 	StartupHold     time.Duration
 	RejoinHold      time.Duration
