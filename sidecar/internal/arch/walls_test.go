@@ -35,7 +35,8 @@ var walls = map[string]wall{
 	"lsdb/lsa":                       {nil, "LSA values know nothing of a database"},
 	"lsdb/graph":                     {[]string{"lsdb", "lsdb/lsa"}, "paths are calculated over the mirror"},
 	"sidecar/internal/advert":        {nil, "what is said on the wire depends on nobody"},
-	"sidecar/internal/machine":       {[]string{"sidecar/internal/advert"}, "the heart does no I/O: it knows only what is said"},
+	"sidecar/internal/handover":      {nil, "it carries values of any type, and knows none"},
+	"sidecar/internal/machine":       {[]string{"sidecar/internal/advert", "sidecar/internal/handover"}, "the heart does no I/O: it knows only what is said, and how to be carried over"},
 	"sidecar/internal/sim":           {[]string{"sidecar/internal/machine", "sidecar/internal/advert"}, "simulated hosts need the heart and nothing real"},
 	"sidecar/internal/config":        {[]string{"sidecar/internal/machine", "sidecar/internal/advert"}, "configuration becomes the machine's values, names obey advert's limits"},
 	"sidecar/internal/state":         {[]string{"sidecar/internal/machine", "sidecar/internal/advert"}, "it writes the machine's memory, with its claims and pins, to disk"},
@@ -70,7 +71,7 @@ var never = map[string]string{"sidecar/internal/sim": "the daemon depends on no 
 var simulates = []string{"sidecar/internal/whatif", "sidecar/cmd/srrsim", "sidecar/cmd/srrsh"}
 
 // pure packages have no clock, no goroutine, no lock and no I/O.
-var pure = []string{"sidecar/internal/machine", "sidecar/internal/advert", "lsdb", "lsdb/lsa", "lsdb/graph"}
+var pure = []string{"sidecar/internal/machine", "sidecar/internal/advert", "sidecar/internal/handover", "lsdb", "lsdb/lsa", "lsdb/graph"}
 
 // impure is what the pure packages may not import, and why.
 var impure = map[string]string{

@@ -376,6 +376,9 @@ func (s *Sim) step(h *host, ev machine.Event) {
 		h.told = c.Config
 	}
 	s.steps++
+	if s.opt.HandOver > 0 && s.steps%s.opt.HandOver == 0 {
+		s.handOver(h)
+	}
 	out := h.srrd.Step(s.now.Add(h.skew), ev)
 	if s.opt.Observe != nil {
 		s.opt.Observe(h.id, out)
@@ -589,3 +592,16 @@ type use struct {
 
 // Waiting is how many commands srrd of node i has taken and not answered.
 func (s *Sim) Waiting(i int) int { return len(s.hosts[i].waiting) }
+
+// handOver has srrd re-execute itself: nothing of it is left but what was
+// handed over.
+func (s *Sim) handOver(h *host) {
+	base := s.now.Add(h.skew)
+	b, err := h.srrd.Export(base)
+	if err == nil {
+		h.srrd, err = machine.Import(b, base)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("%s cannot be handed over: %v", h.name, err))
+	}
+}

@@ -37,6 +37,9 @@ type schedule struct {
 	seed  uint64
 	world world
 	deeds []deed
+	// handOver: srrd re-executes itself before every event whose number it
+	// divides; 0: never.
+	handOver int
 }
 
 // dice is splitmix64.
@@ -78,7 +81,7 @@ func randomSchedule(seed uint64) schedule {
 
 // play does the deeds, then leaves the cluster in peace and says what is wrong.
 func (c schedule) play(trace bool) (*sim.Sim, []string) {
-	s, n := c.world.cluster(c.seed, trace)
+	s, n := c.world.cluster(c.seed, trace, c.handOver)
 	names := c.world.names()
 	for i := range n {
 		s.Boot(i)

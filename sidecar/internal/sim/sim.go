@@ -48,6 +48,9 @@ type Options struct {
 	Most int
 	// SlowDisk has a Save reach the disk only 20 ms later, if srrd lives so long.
 	SlowDisk bool
+	// HandOver has srrd re-execute itself before every event whose number it
+	// divides; 0: never. Nothing may show of it.
+	HandOver int
 }
 
 // Sim is a simulated cluster.

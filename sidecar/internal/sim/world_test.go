@@ -96,9 +96,9 @@ func (w world) names() (all []string) {
 const tooMuch = 200_000
 
 // cluster makes one, all of whose chance comes from the seed.
-func (w world) cluster(seed uint64, trace bool) (*sim.Sim, int) {
+func (w world) cluster(seed uint64, trace bool, handOver int) (*sim.Sim, int) {
 	n := w.min + int(seed>>8%uint64(w.max-w.min+1))
-	o := sim.Options{Seed: seed, Trace: trace, Routers: seed>>3%2 == 0 || w.tame, Twice: seed>>4%4 == 0, SlowDisk: seed>>5%4 == 0 && !w.tame, Most: tooMuch}
+	o := sim.Options{Seed: seed, Trace: trace, Routers: seed>>3%2 == 0 || w.tame, Twice: seed>>4%4 == 0, SlowDisk: seed>>5%4 == 0 && !w.tame, Most: tooMuch, HandOver: handOver}
 	if !w.slow {
 		o.Dead = 3 * time.Second
 	}

@@ -1,0 +1,57 @@
+package machine
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+	"testing"
+
+	"github.com/srrd/srrd/sidecar/internal/handover"
+)
+
+// constantsOf lists the constants of a type in the order of their numbers, as a
+// file has them.
+func constantsOf(t *testing.T, file, typ string) (all []string) {
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range f.Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.CONST {
+			continue
+		}
+		of := ""
+		for _, s := range g.Specs {
+			v := s.(*ast.ValueSpec)
+			if id, ok := v.Type.(*ast.Ident); ok {
+				of = id.Name
+			}
+			if of == typ {
+				all = append(all, v.Names[0].Name)
+			}
+		}
+	}
+	return all
+}
+
+func TestEveryTimerHasAWordForTheHandOver(t *testing.T) {
+	names := constantsOf(t, "event.go", "TimerKind")
+	if len(names) < 20 || len(timerWords) != len(names)+1 {
+		t.Fatalf("%d timers and %d words: %v", len(names), len(timerWords)-1, names)
+	}
+	for i, name := range names {
+		if got := "Timer" + strings.ReplaceAll(timerWords[i+1], "_", ""); !strings.EqualFold(got, name) {
+			t.Errorf("%s is carried as %q", name, timerWords[i+1])
+		}
+	}
+}
+
+func TestEverythingOfANodeCanBeCarried(t *testing.T) {
+	c := handover.New()
+	HandOver(c)
+	if err := c.Check(Node{}); err != nil {
+		t.Errorf("give it words, or say that its numbers are fixed (HandOver): %v", err)
+	}
+}
