@@ -1,7 +1,6 @@
 package ospfapi
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +47,12 @@ type Client struct {
 
 	wakeWriter chan struct{} // capacity 1
 
+	syncIn, asyncIn *inlet
+	halts           halts
+	resumed         bool            // taken over from another process: ready from the start
+	idle            []chan struct{} // to be closed when no request is under way
+	still           bool            // held: what is started waits to be sent
+
 	received, delivered, coalesced, undecoded, stray atomic.Uint64
 }
 
@@ -74,6 +79,8 @@ func newClient(cfg Config, syncConn, asyncConn *net.TCPConn) *Client {
 		nextSeq:    1,
 		dialect:    FRR75,
 		wakeWriter: make(chan struct{}, 1),
+		syncIn:     newInlet(syncConn, nil),
+		asyncIn:    newInlet(asyncConn, nil),
 	}
 }
 
@@ -184,6 +191,9 @@ func (c *Client) Run(ctx context.Context) error {
 // behind them, known to all, shows it without waiting for time to pass. Its
 // filter is the one a new connection has.
 func (c *Client) prepare(ctx context.Context) error {
+	if c.resumed {
+		return nil
+	}
 	if err := c.cfg.OSPFReady(ctx); err != nil {
 		return fmt.Errorf("waiting for \"router ospf\" in ospfd: %w", err)
 	}
@@ -221,9 +231,11 @@ func (c *Client) prepare(ctx context.Context) error {
 
 // readSync matches replies with the calls that wait for them.
 func (c *Client) readSync() error {
-	r := bufio.NewReader(c.sync)
 	for {
-		h, body, err := ReadMessage(r)
+		if err := c.whole(c.syncIn); err != nil {
+			return &StreamError{"sync", err}
+		}
+		h, body, err := ReadMessage(c.syncIn.r)
 		if err != nil {
 			return &StreamError{"sync", err}
 		}
@@ -279,6 +291,7 @@ func (c *Client) onReply(r Reply) {
 		c.syncing.replied = true
 		c.finishSyncLocked()
 	}
+	c.tellIdleLocked()
 	c.mu.Unlock()
 	c.signalWriter()
 }
@@ -287,12 +300,15 @@ func (c *Client) onReply(r Reply) {
 // ospfd keeps what is not read in memory, without bound.
 func (c *Client) readAsync() error {
 	defer c.queue.close()
-	r := bufio.NewReaderSize(c.async, 64<<10)
 	for {
-		h, body, err := ReadMessage(r)
+		if err := c.whole(c.asyncIn); err != nil {
+			return &StreamError{"async", err}
+		}
+		h, body, err := ReadMessage(c.asyncIn.r)
 		if err != nil {
 			return &StreamError{"async", err}
 		}
+		c.asyncIn.half = h.Type == MsgLSADeleteNotify
 		c.received.Add(1)
 		c.tapRead(h, body)
 		n, err := DecodeNotification(h, body)
@@ -327,6 +343,7 @@ func (c *Client) onAnswer(n Notification, seq uint32) bool {
 	if !run.passed {
 		run.passed = true
 		c.finishSyncLocked()
+		c.tellIdleLocked()
 	}
 	return true
 }
@@ -347,9 +364,13 @@ func (c *Client) dispatch(ctx context.Context) error {
 	}
 	hold := time.NewTimer(c.cfg.HoldDelete)
 	defer hold.Stop()
+	var barriers []chan struct{}
 	for {
 		e, ok, open := c.queue.pop()
 		switch {
+		case ok && e.barrier != nil:
+			barriers = append(barriers, e.barrier)
+			continue
 		case ok:
 			co.push(e.n, emit)
 			c.coalesced.Store(uint64(co.coalesced))
@@ -366,6 +387,12 @@ func (c *Client) dispatch(ctx context.Context) error {
 		case !open:
 			co.expire(emit)
 			return nil
+		}
+		if !co.holding {
+			for _, b := range barriers {
+				close(b)
+			}
+			barriers = nil
 		}
 		select {
 		case <-c.queue.wake:
@@ -408,7 +435,7 @@ func (c *Client) write(ctx context.Context) error {
 func (c *Client) nextUnsent() (*Call, []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.unsent) == 0 {
+	if len(c.unsent) == 0 || c.still {
 		return nil, nil
 	}
 	call := c.unsent[0]

@@ -29,6 +29,8 @@ type entry struct {
 	n    Notification
 	cost int
 	run  *syncRun // of a SyncDone
+	// barrier is closed when all before it was delivered.
+	barrier chan struct{}
 }
 
 func newQueue(limit int) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
@@ -73,6 +75,8 @@ func (q *queue) overflow() {
 		case Overflow, SyncStarted:
 		case SyncDone:
 			e.run.end(ErrOverflow)
+		case nil:
+			close(e.barrier)
 		default:
 			lost++
 		}
@@ -104,6 +108,14 @@ func (q *queue) markDone(run *syncRun, complete bool) {
 		complete, run.overflowed = false, true
 	}
 	q.entries = append(q.entries, entry{n: SyncDone{run.lsdb, complete}, run: run})
+	q.signal()
+}
+
+// mark appends a barrier.
+func (q *queue) mark(barrier chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.entries = append(q.entries, entry{barrier: barrier})
 	q.signal()
 }
 

@@ -169,6 +169,7 @@ func (c *Client) awaitQuiet(ctx context.Context, run *syncRun) error {
 		if c.syncing == run {
 			run.passed = true
 			c.finishSyncLocked()
+			c.tellIdleLocked()
 		}
 		c.mu.Unlock()
 		return nil
@@ -182,5 +183,6 @@ func (c *Client) abandon(run *syncRun) {
 	defer c.mu.Unlock()
 	if c.syncing == run {
 		c.syncing, c.lastFence = nil, run.fence.Seq
+		c.tellIdleLocked()
 	}
 }

@@ -91,6 +91,9 @@ type Client struct {
 	write  sync.Mutex
 	buf    []byte // guarded by write
 	closed bool   // guarded by write
+
+	done  chan struct{} // closed by Close
+	halts halts
 }
 
 // Dial connects, says HELLO and waits for zebra's answer, so that the other end
@@ -108,12 +111,16 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zebra at %s: %w", cfg.Path, err)
 	}
-	c := &Client{cfg: cfg, conn: conn, r: bufio.NewReaderSize(conn, MaxMessageSize)}
+	c := newClient(cfg, conn)
 	if err := c.handshake(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("zebra at %s: %w", cfg.Path, err)
 	}
 	return c, nil
+}
+
+func newClient(cfg Config, conn net.Conn) *Client {
+	return &Client{cfg: cfg, conn: conn, r: bufio.NewReaderSize(conn, MaxMessageSize), done: make(chan struct{})}
 }
 
 func (c *Client) handshake(ctx context.Context) error {
@@ -181,6 +188,9 @@ func (c *Client) read() error {
 	c.early = nil
 	var buf []byte
 	for {
+		if err := c.whole(); err != nil {
+			return err
+		}
 		b, err := ReadMessage(c.r, buf)
 		if err != nil {
 			return err
@@ -253,6 +263,11 @@ func (c *Client) Close() error {
 	err := c.conn.Close() // ends a write in progress, which holds the lock
 	c.write.Lock()
 	defer c.write.Unlock()
+	select {
+	case <-c.done:
+	default:
+		close(c.done)
+	}
 	if c.closed {
 		return nil
 	}

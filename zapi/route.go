@@ -50,6 +50,8 @@ type RoutesConfig struct {
 type Routes struct {
 	cfg   RoutesConfig
 	inbox inbox
+	given *Client   // taken over from another process; nil: Run connects
+	set   *routeSet // the loop's, once it runs
 }
 
 // NewRoutes checks the configuration. Nothing is connected before Run.
@@ -69,7 +71,7 @@ func NewRoutes(cfg RoutesConfig) (*Routes, error) {
 			return nil, err
 		}
 	}
-	return &Routes{cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}}, nil
+	return &Routes{cfg: cfg, inbox: inbox{wake: make(chan struct{}, 1)}, set: newRouteSet(cfg.Proto, cfg.Instance)}, nil
 }
 
 // Set makes a the wanted route to its prefix. It does not block, may be called
@@ -115,7 +117,7 @@ func (r *Routes) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.connect(ctx) })
 	g.Go(func() error {
-		l := &routesLoop{cfg: r.cfg, set: newRouteSet(r.cfg.Proto, r.cfg.Instance)}
+		l := &routesLoop{cfg: r.cfg, set: r.set, client: r.given}
 		return l.run(ctx, &r.inbox)
 	})
 	return g.Wait()
@@ -123,15 +125,17 @@ func (r *Routes) Run(ctx context.Context) error {
 
 // connect keeps a connection and reads from it, never stopping.
 func (r *Routes) connect(ctx context.Context) error {
-	cfg := r.cfg.Config
-	cfg.Notify = func(m Message) { r.inbox.put(func(l *routesLoop) { l.message(m) }) }
-	cfg.Malformed = func(err error) { r.inbox.put(func(l *routesLoop) { l.cfg.Malformed(err) }) }
+	cfg := r.clientConfig()
 	var wait time.Duration
-	for {
-		c, err := Dial(ctx, cfg)
+	for given := r.given; ; given = nil {
+		c, err := given, error(nil)
+		if c == nil {
+			if c, err = Dial(ctx, cfg); err == nil {
+				r.inbox.put(func(l *routesLoop) { l.connected(c) })
+			}
+		}
 		if err == nil {
 			since := time.Now()
-			r.inbox.put(func(l *routesLoop) { l.connected(c) })
 			err = c.Run(ctx)
 			if time.Since(since) >= lastRetry {
 				wait = 0
@@ -143,6 +147,14 @@ func (r *Routes) connect(ctx context.Context) error {
 		}
 		wait = min(max(2*wait, firstRetry), lastRetry)
 	}
+}
+
+// clientConfig has what a connection says come to the loop.
+func (r *Routes) clientConfig() Config {
+	cfg := r.cfg.Config
+	cfg.Notify = func(m Message) { r.inbox.put(func(l *routesLoop) { l.message(m) }) }
+	cfg.Malformed = func(err error) { r.inbox.put(func(l *routesLoop) { l.cfg.Malformed(err) }) }
+	return cfg
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

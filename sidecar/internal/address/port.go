@@ -51,6 +51,7 @@ type Port struct {
 	actions *mailbox[order]
 	jobs    *mailbox[job]
 	results *mailbox[result]
+	stills  chan still // to the worker
 }
 
 // order is an action with its service's setting at the time it was given.
@@ -90,6 +91,7 @@ func newPort(cfg Config, k kernel) (*Port, error) {
 	p := &Port{
 		cfg: cfg, kernel: k, close: func() {},
 		actions: newMailbox[order](), jobs: newMailbox[job](), results: newMailbox[result](),
+		stills: make(chan still),
 	}
 	s, err := newSpeaker(&p.cfg)
 	if err != nil {
@@ -133,7 +135,7 @@ func (p *Port) Run(ctx context.Context) error {
 			}
 		})
 	})
-	g.Go(func() error { return p.worker.run(ctx, p.actions, changed, p.results) })
+	g.Go(func() error { return p.worker.run(ctx, p.actions, changed, p.results, p.stills) })
 	g.Go(func() error { return p.talk(ctx) })
 	return g.Wait()
 }
@@ -154,6 +156,10 @@ func (p *Port) talk(ctx context.Context) error {
 		for _, j := range p.jobs.take() {
 			if ctx.Err() != nil {
 				return nil
+			}
+			if j.still != nil {
+				j.still.stand()
+				continue
 			}
 			err := p.speaker.do(ctx, j)
 			if j.done != nil {

@@ -37,6 +37,7 @@ const (
 	jobAddress                // the line in zebra or mgmtd
 	jobPermit                 // the entry of the prefix-list
 	jobPrepare
+	jobStill // stands still
 )
 
 // job is one thing to be said to a daemon.
@@ -49,6 +50,7 @@ type job struct {
 	device string     // jobAddress
 	seq    uint64
 	done   chan error // jobPrepare
+	still  *still     // jobStill
 }
 
 // result is what became of a job.

@@ -83,7 +83,7 @@ func (w *worker) state(addr netip.Addr) *state {
 	return s
 }
 
-func (w *worker) run(ctx context.Context, actions *mailbox[order], changed <-chan struct{}, results *mailbox[result]) error {
+func (w *worker) run(ctx context.Context, actions *mailbox[order], changed <-chan struct{}, results *mailbox[result], stills <-chan still) error {
 	w.renew = w.now() // what Clean has kept may be about to expire
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -93,6 +93,13 @@ func (w *worker) run(ctx context.Context, actions *mailbox[order], changed <-cha
 			return nil
 		case <-actions.ready:
 			w.orders(actions.take())
+		case s := <-stills:
+			w.orders(actions.take())
+			for _, r := range results.take() {
+				w.result(r)
+			}
+			w.lookAfter()
+			s.stand()
 		case <-changed:
 			w.lookAfter()
 		case <-results.ready:

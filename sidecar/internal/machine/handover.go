@@ -54,7 +54,7 @@ func HandOver(c *handover.Codec) {
 // Resumed makes a node that was read from a hand-over ready for its next Step.
 func (n *Node) Resumed() {
 	for _, s := range n.services {
-		s.inGroup = func() []*service { return n.groups[s.grouped] }
+		n.bind(s)
 	}
 }
 

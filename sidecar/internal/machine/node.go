@@ -238,11 +238,16 @@ func (n *Node) service(name string) *service {
 	}
 	s := &service{name: name, phase: phaseDisabled, since: n.now}
 	s.alone[0] = s
-	s.inGroup = func() []*service { return n.groups[s.grouped].members }
+	n.bind(s)
 	n.byName[name] = s
 	i, _ := slices.BinarySearchFunc(n.services, name, func(s *service, name string) int { return strings.Compare(s.name, name) })
 	n.services = slices.Insert(n.services, i, s)
 	return s
+}
+
+// bind gives a service the functions it asks the node by.
+func (n *Node) bind(s *service) {
+	s.inGroup = func() []*service { return n.groups[s.grouped].members }
 }
 
 // forget drops a service nobody speaks of any more.

@@ -28,7 +28,8 @@ type mirror struct {
 	up       bool
 	why      string // the last OSPFDown
 	self     netip.Addr
-	told     bool // ospfd tells reachability; else it is computed
+	standing Standing // of the session
+	told     bool     // ospfd tells reachability; else it is computed
 	synced   bool
 	end      context.CancelCauseFunc
 	reach    map[netip.Addr]bool  // ospfd's reachable set
@@ -77,7 +78,7 @@ func (m *mirror) reset() {
 // begin opens a session. What ospfd said of interfaces and neighbours while it
 // was being set up was kept, and is told now.
 func (m *mirror) begin(st Standing, told bool, end context.CancelCauseFunc) {
-	m.up, m.why, m.self, m.told, m.end = true, "", st.Router, told, end
+	m.up, m.why, m.self, m.standing, m.told, m.end = true, "", st.Router, st, told, end
 	m.emit(machine.OSPFUp{Router: advert.RouterIDFrom(st.Router), DeadInterval: st.DeadInterval})
 	for _, k := range sortedNeighbors(m.nbrs) {
 		s := m.nbrs[k]

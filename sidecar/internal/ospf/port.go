@@ -74,6 +74,10 @@ type Port struct {
 	askAt   time.Time
 	links   atomic.Pointer[links]
 	db      *mirror
+	parks   chan still // to the session
+	// given was taken over from another process, with its standing; nil: none.
+	given    *ospfapi.Client
+	standing Standing
 }
 
 // New makes a port; nothing happens before Run.
@@ -88,7 +92,7 @@ func New(cfg Config) *Port {
 		cfg.Interfaces = kernelInterfaces
 	}
 	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1), anew: make(chan struct{}, 1),
-		calls: newQueue[pending](), notices: newQueue[machine.Announce]()}
+		parks: make(chan still), calls: newQueue[pending](), notices: newQueue[machine.Announce]()}
 	p.links.Store(&links{})
 	p.db = &mirror{db: lsdb.New(lsdb.Limits{}), emit: cfg.Emit, log: cfg.Log, linkName: p.linkName, keys: cfg.Keys}
 	p.db.reset()
@@ -142,6 +146,9 @@ func (p *Port) loop(ctx context.Context) error {
 	defer expiry.Stop()
 	p.askOwn = time.NewTimer(time.Hour)
 	defer p.askOwn.Stop()
+	if !p.askAt.IsZero() { // taken over
+		p.askOwn.Reset(time.Until(p.askAt))
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -316,6 +323,7 @@ type pending struct {
 	call   *ospfapi.Call
 	err    error // of Start
 	flush  bool
+	still  *still // instead of a request
 }
 
 // queue lies between Do, which must not block, and a goroutine of the port. Of
@@ -352,6 +360,10 @@ func (p *Port) reap(ctx context.Context) error {
 		case <-p.calls.wake:
 		}
 		for _, w := range p.calls.take() {
+			if w.still != nil {
+				w.still.stand()
+				continue
+			}
 			err := w.err
 			if err == nil {
 				err = w.call.Wait(ctx)

@@ -31,9 +31,14 @@ const (
 // sessions keeps a session as long as there is an ospfd to have one with.
 func (p *Port) sessions(ctx context.Context) error {
 	retry := firstRetry
-	for {
+	for given := p.given; ; given = nil {
 		began := time.Now()
-		err := p.session(ctx)
+		var err error
+		if given != nil {
+			err = p.goOn(ctx, given)
+		} else {
+			err = p.session(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -72,12 +77,60 @@ func describe(err error) string {
 func (p *Port) session(ctx context.Context) error {
 	var standing Standing
 	var checked error
-	c, err := ospfapi.Dial(ctx, ospfapi.Config{
-		Server: p.cfg.Server, PortFirst: p.cfg.PortFirst, PortLast: p.cfg.PortLast,
-		OSPFReady: func(ctx context.Context) error {
-			standing, checked = p.cfg.Check(ctx)
-			return checked
-		},
+	c, err := ospfapi.Dial(ctx, p.clientConfig(func(ctx context.Context) error {
+		standing, checked = p.cfg.Check(ctx)
+		return checked
+	}))
+	if err != nil {
+		return err
+	}
+	err = p.live(ctx, c, &standing, func(ctx context.Context, end context.CancelCauseFunc) error {
+		return p.open(ctx, end, c, &standing)
+	})
+	// Its words say more than that the connection ended; but if the connection
+	// ended first, that is what it was told.
+	if checked != nil && !errors.Is(checked, context.Canceled) {
+		err = checked
+	}
+	return err
+}
+
+// live is a session while its connection lasts. What use returns, unless nil,
+// ends it.
+func (p *Port) live(ctx context.Context, c *ospfapi.Client, standing *Standing, use func(context.Context, context.CancelCauseFunc) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.Run(ctx) })
+	g.Go(func() error {
+		err := use(ctx, cancel)
+		if err != nil {
+			cancel(err)
+		}
+		return err
+	})
+	g.Go(func() error {
+		err := heartbeat(ctx, c, standing)
+		if err != nil {
+			cancel(err)
+		}
+		return err
+	})
+	err := g.Wait()
+	p.client.Store(nil)
+	_ = c.Close() // ended already
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (p *Port) clientConfig(ready func(context.Context) error) ospfapi.Config {
+	if ready == nil { // of a session that stands already
+		ready = func(context.Context) error { return nil }
+	}
+	return ospfapi.Config{
+		Server: p.cfg.Server, PortFirst: p.cfg.PortFirst, PortLast: p.cfg.PortLast, OSPFReady: ready,
 		Notify: func(n ospfapi.Notification) {
 			select {
 			case p.inbox <- n:
@@ -85,40 +138,7 @@ func (p *Port) session(ctx context.Context) error {
 			}
 		},
 		Warn: func(err error) { p.cfg.Log.Warn("OSPF-API", "err", err) },
-	})
-	if err != nil {
-		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.Run(ctx) })
-	g.Go(func() error {
-		if err := p.open(ctx, cancel, c, &standing); err != nil {
-			cancel(err)
-			return err
-		}
-		return nil
-	})
-	g.Go(func() error {
-		err := heartbeat(ctx, c, &standing)
-		if err != nil {
-			cancel(err)
-		}
-		return err
-	})
-	err = g.Wait()
-	p.client.Store(nil)
-	_ = c.Close() // ended already
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause
-	}
-	// Its words say more than that the connection ended; but if the connection
-	// ended first, that is what it was told.
-	if checked != nil && !errors.Is(checked, context.Canceled) {
-		err = checked
-	}
-	return err
 }
 
 // open makes a fresh connection one the machine can use.
@@ -143,10 +163,18 @@ func (p *Port) open(ctx context.Context, end context.CancelCauseFunc, c *ospfapi
 	if err := p.sync(ctx, c); err != nil {
 		return err
 	}
+	return p.follow(ctx, c)
+}
+
+// follow does what a session in sync is asked for.
+func (p *Port) follow(ctx context.Context, c *ospfapi.Client) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case s := <-p.parks:
+			s.stand()
+			continue
 		case <-p.verify: // a neighbour is Full
 			if err := p.usable(ctx); err != nil {
 				return err

@@ -104,6 +104,8 @@ func (l *loop) hear(now time.Time, m any) {
 		l.forgetOSPF()
 	case machine.HostRoute:
 		l.hostRoute(now, m)
+	case still:
+		m.stand()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,7 +42,18 @@ type Config struct {
 type Port struct {
 	cfg  Config
 	in   *queue
+	loop *loop
 	dial func(context.Context, string) (net.Conn, error) // nil: a unix socket
+
+	given *given                // taken over from another process; nil: none
+	kept  atomic.Pointer[given] // what is kept now
+}
+
+// given are routes with the release of FRR they are kept in.
+type given struct {
+	routes  *zapi.Routes
+	release string
+	over    context.Context // of routes taken over: ends when the release is to be asked for anew
 }
 
 // New makes a port; nothing happens before Run.
@@ -61,7 +73,9 @@ func New(cfg Config) *Port {
 	if cfg.Sweep == nil {
 		cfg.Sweep = func([]netip.Addr) error { return nil }
 	}
-	return &Port{cfg: cfg, in: newQueue()}
+	p := &Port{cfg: cfg, in: newQueue()}
+	p.loop = newLoop(&p.cfg)
+	return p
 }
 
 // What the loop hears.
@@ -106,7 +120,7 @@ func (p *Port) Hear(ev machine.Event) {
 // Run works until ctx ends.
 func (p *Port) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { newLoop(&p.cfg).run(ctx, p.in); return nil })
+	g.Go(func() error { p.loop.run(ctx, p.in); return nil })
 	g.Go(func() error { p.sessions(ctx); return nil })
 	return g.Wait()
 }
@@ -117,8 +131,8 @@ const again = 500 * time.Millisecond
 // sessions finds the dialect and keeps the routes; a zebra of another release,
 // after an upgrade, is spoken to in another dialect.
 func (p *Port) sessions(ctx context.Context) {
-	for ctx.Err() == nil {
-		if why := p.keep(ctx); ctx.Err() == nil {
+	for given := p.given; ctx.Err() == nil; given = nil {
+		if why := p.keep(ctx, given); ctx.Err() == nil {
 			p.in.put(standing{why: why.Error(), absent: absent(why) || p.nobodyListens(ctx)})
 		}
 		select {
@@ -130,18 +144,47 @@ func (p *Port) sessions(ctx context.Context) {
 
 // keep keeps the routes as long as zebra speaks one dialect. The error is
 // never nil.
-func (p *Port) keep(ctx context.Context) error {
-	text, err := p.cfg.Version(ctx)
-	if err != nil {
-		return fmt.Errorf("zebra's release is not known: %w", err)
-	}
-	dialect, err := zapi.DialectFor(text)
-	if err != nil {
-		return fmt.Errorf("zebra's release is not known: %w", err)
-	}
+func (p *Port) keep(ctx context.Context, given *given) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	routes, err := zapi.NewRoutes(zapi.RoutesConfig{
+	if given == nil {
+		var err error
+		if given, err = p.fresh(ctx, cancel); err != nil {
+			return err
+		}
+		p.in.put(keeping{given.routes})
+	}
+	if given.over != nil {
+		defer context.AfterFunc(given.over, func() { cancel(context.Cause(given.over)) })()
+	}
+	p.kept.Store(given)
+	defer p.in.put(keeping{})
+	defer p.kept.Store(nil)
+	return given.routes.Run(ctx)
+}
+
+// fresh makes routes in the dialect of the zebra there is.
+func (p *Port) fresh(ctx context.Context, end context.CancelCauseFunc) (*given, error) {
+	text, err := p.cfg.Version(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("zebra's release is not known: %w", err)
+	}
+	cfg, err := p.routesConfig(text, end)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := zapi.NewRoutes(cfg)
+	return &given{routes: routes, release: text}, err
+}
+
+// routesConfig is how routes are kept in FRR of a release. end has the dialect
+// looked for anew.
+func (p *Port) routesConfig(release string, end context.CancelCauseFunc) (zapi.RoutesConfig, error) {
+	dialect, err := zapi.DialectFor(release)
+	if err != nil {
+		return zapi.RoutesConfig{}, fmt.Errorf("zebra's release is not known: %w", err)
+	}
+	return zapi.RoutesConfig{
 		Config: zapi.Config{
 			Path: p.cfg.Path, Dialect: dialect, Proto: zapi.RouteTable, Instance: p.cfg.Instance, Dial: p.dial,
 			Malformed: func(err error) { p.cfg.Log.Warn("a message of zebra was not understood", "err", err) },
@@ -151,16 +194,10 @@ func (p *Port) keep(ctx context.Context) error {
 			p.in.put(standing{up: up, why: describe(why), absent: absent(why)})
 			var shake *zapi.HandshakeError
 			if errors.As(why, &shake) {
-				cancel(why) // perhaps another release answers there now
+				end(why) // perhaps another release answers there now
 			}
 		},
-	})
-	if err != nil {
-		return err
-	}
-	p.in.put(keeping{routes})
-	defer p.in.put(keeping{})
-	return routes.Run(ctx)
+	}, nil
 }
 
 // describe puts the end of a session into words.
