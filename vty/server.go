@@ -47,6 +47,19 @@ type Client struct {
 	// State is the Handler's: the node the client is in, for instance. Only
 	// the Handler touches it, so it needs no lock.
 	State any
+
+	conn net.Conn
+}
+
+// Conn is the connection, for who hands it to another process before the reply
+// to the present command is written; see [Finish].
+func (c *Client) Conn() net.Conn { return c.conn }
+
+// Finish writes a reply, with its end, on a connection that another process has
+// served: the command was given to that one.
+func Finish(c net.Conn, text string, status Status) error {
+	w := &replyWriter{c: c, timeout: defaultWriteTimeout, broken: func() {}}
+	return w.end(text, status)
 }
 
 // Peer is the process at the other end when it connected.
@@ -165,7 +178,7 @@ func (s *Server) serveClient(ctx context.Context, c net.Conn, id uint64) {
 	defer c.Close() // before Wait: it ends the reader
 	defer cancel()
 
-	client := &Client{ID: id, Peer: peerOf(c)}
+	client := &Client{ID: id, Peer: peerOf(c), conn: c}
 	for {
 		cmd, ok := s.next(ctx, in.commands)
 		if !ok {

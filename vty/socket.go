@@ -74,6 +74,28 @@ func Listen(path string, mode os.FileMode, group int) (_ net.Listener, err error
 	return &socketFile{UnixListener: l, path: path, made: made}, nil
 }
 
+// Adopt makes a listener of one that another process has made with Listen at
+// path. It takes f over.
+func Adopt(f *os.File, path string) (net.Listener, error) {
+	defer f.Close() // FileListener has its own
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("vty socket %s: %w", path, err)
+	}
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("vty socket %s: a listener on %s was handed over", path, l.Addr())
+	}
+	u.SetUnlinkOnClose(false)
+	made, err := os.Lstat(path)
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("vty socket %s: %w", path, err)
+	}
+	return &socketFile{UnixListener: u, path: path, made: made}, nil
+}
+
 func dress(path string, mode os.FileMode, group int) (fs.FileInfo, error) {
 	if group >= 0 {
 		if err := os.Chown(path, -1, group); err != nil {

@@ -39,6 +39,7 @@ type command struct {
 	out, err io.Writer
 	path     string
 	check    bool
+	handover bool
 	apply    bool
 	transit  bool
 	routers  []string
@@ -98,6 +99,9 @@ func newRoot(c *command) *cobra.Command {
 			if c.check {
 				return c.checkConfig(cmd.Context())
 			}
+			if c.handover {
+				return c.checkHandover()
+			}
 			return c.serve(cmd.Context())
 		},
 	}
@@ -105,6 +109,9 @@ func newRoot(c *command) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringVar(&c.path, "config", config.DefaultPath, "the daemon's configuration `file`")
 	root.Flags().BoolVar(&c.check, "check-config", false, "say everything that is wrong with the configuration, and end")
+	// For the srrd that is about to become this one, and for nobody else.
+	root.Flags().BoolVar(&c.handover, daemon.CheckFlag, false, "read the hand-over of a running srrd from descriptor 3, and end")
+	_ = root.Flags().MarkHidden(daemon.CheckFlag) // it is there
 	doctor := &cobra.Command{Use: "doctor [--apply] [--transit] [--router HOST ...]", DisableFlagsInUseLine: true, Short: "Say what FRR needs for srrd, with the lines to add", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.doctor(cmd.Context()) }}
 	doctor.Flags().BoolVar(&c.apply, "apply", false, "set the lines, in the running configuration")
@@ -117,14 +124,32 @@ func newRoot(c *command) *cobra.Command {
 
 // serve runs the daemon until a signal ends it.
 func (c *command) serve(ctx context.Context) error {
-	reload, stop := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	reload, upgrade, stop := make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 2)
 	signal.Notify(reload, syscall.SIGHUP)
+	signal.Notify(upgrade, syscall.SIGUSR2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(reload)
+	defer signal.Stop(upgrade)
 	defer signal.Stop(stop)
+	handover, err := daemon.Inherited()
+	if err != nil {
+		return err
+	}
 	least := &slog.LevelVar{}
 	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: least}))
-	return daemon.Run(ctx, daemon.Options{Config: c.path, Version: buildVersion(), Log: log, Level: least, Reload: reload, Stop: stop})
+	return daemon.Run(ctx, daemon.Options{Config: c.path, Version: buildVersion(), Log: log, Level: least,
+		Reload: reload, Stop: stop, Upgrade: upgrade, Binary: daemon.BinaryPath(), Handover: handover})
+}
+
+// checkHandover proves to a running srrd that this binary can take over.
+func (c *command) checkHandover() error {
+	f := os.NewFile(3, "hand-over")
+	defer f.Close()
+	if err := daemon.CheckHandover(f, daemon.Options{Config: c.path, Version: buildVersion()}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.out, daemon.Proof+buildVersion())
+	return err
 }
 
 // buildVersion is the version, with the revision where the build knows it.

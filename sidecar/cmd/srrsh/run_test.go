@@ -44,9 +44,10 @@ func (d *daemon) VTY(_ context.Context, to, command string) (string, error) {
 	return to + " was asked " + command + "\n", nil
 }
 
-func (d *daemon) Reload(context.Context) (string, error) { return "nothing changed", nil }
-func (d *daemon) Plan(context.Context) (string, error)   { return "nothing would change", nil }
-func (d *daemon) Config(context.Context) (string, error) { return "scope: as\n", nil }
+func (d *daemon) Reload(context.Context) (string, error)         { return "nothing changed", nil }
+func (d *daemon) Plan(context.Context) (string, error)           { return "nothing would change", nil }
+func (d *daemon) Config(context.Context) (string, error)         { return "scope: as\n", nil }
+func (d *daemon) Reexec(context.Context, string) (string, error) { return "taken over", nil }
 
 // serveDaemon runs the shell on a socket as srrd does.
 func serveDaemon(t *testing.T) (socket string, d *daemon) {

@@ -60,13 +60,13 @@ type cleaner struct {
 // in FRR's configuration, LSAs of type 222 under our router id, routes a dead
 // zebra left, sockets. It refuses while srrd runs.
 func CleanUp(ctx context.Context, c *config.Config, o Cleanup) error {
-	unlock, err := lock(filepath.Join(c.Daemon.RunDir, "srrd.lock"))
+	locked, err := lock(filepath.Join(c.Daemon.RunDir, "srrd.lock"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // no directory, no srrd
 	case err != nil:
 		return err
 	default:
-		defer unlock()
+		defer locked.Close() // closing it unlocks
 	}
 	log := slog.New(slog.DiscardHandler)
 	k := &cleaner{Cleanup: o, c: c, log: log, d: &daemon{log: log}}

@@ -40,6 +40,12 @@ type Options struct {
 	Level   *slog.LevelVar // of Log, set from the configuration; nil: not
 	// Reload and Stop are the signals, as channels: a second Stop ends at once.
 	Reload, Stop <-chan os.Signal
+	// Upgrade has srrd re-execute itself with what is at Binary.
+	Upgrade <-chan os.Signal
+	Binary  string
+	// Handover is what the srrd before has left in this process; nil: there was
+	// none. See Inherited.
+	Handover *os.File
 }
 
 // daemon is srrd, put together.
@@ -58,9 +64,15 @@ type daemon struct {
 	prims   *primitive.Port
 	writer  *state.Writer
 	shell   net.Listener
+	lock    *os.File
 	reloads chan reload
 	// prepare has ospfd announce what the services in force need announced.
-	prepare func(context.Context) error
+	prepare   func(context.Context) error
+	reexecs   chan reexecution
+	drains    chan drain
+	webSecret atomic.Pointer[[32]byte] // of the pages' forms
+	// taken is what the srrd before has left; nil: this one begins.
+	taken *carried
 	// leftover are addresses that bear our mark from an earlier life; final
 	// before the ports run.
 	leftover []netip.Addr
@@ -81,19 +93,21 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{opt: opt, log: opt.Log, board: view.NewBoard(), reloads: make(chan reload)}
+	d := &daemon{opt: opt, log: opt.Log, board: view.NewBoard(), reloads: make(chan reload), reexecs: make(chan reexecution), drains: make(chan drain)}
 	d.adopt(c)
+	if opt.Handover != nil {
+		return d.takeOver(ctx, c)
+	}
 	// Who may use srrsh has to get to its socket, whose mode says who that is.
 	for dir, mode := range map[string]os.FileMode{c.Daemon.StateDir: 0o750, c.Daemon.RunDir: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("making a directory of srrd: %w", err)
 		}
 	}
-	unlock, err := lock(filepath.Join(c.Daemon.RunDir, "srrd.lock"))
-	if err != nil {
+	if d.lock, err = lock(filepath.Join(c.Daemon.RunDir, "srrd.lock")); err != nil {
 		return err
 	}
-	defer unlock()
+	defer d.lock.Close() // unlocks
 	mem, warning := state.Load(c.Daemon.StateDir)
 	if warning != nil {
 		d.log.Warn("the memory of earlier lives is not used", "err", warning)
@@ -110,12 +124,19 @@ func (d *daemon) run(ctx context.Context, c *config.Config, mem machine.Memory, 
 	if err := d.open(c); err != nil {
 		return err
 	}
-	defer d.close()
+	return d.serve(ctx, c, func(ctx context.Context) {
+		d.clean(ctx, marks)
+		d.owner.emit(machine.Configured{Config: c.Machine})
+	})
+}
 
+// serve runs everything to its end; begin is called when the owner takes
+// events, before the ports do anything.
+func (d *daemon) serve(ctx context.Context, c *config.Config, begin func(context.Context)) error {
+	defer d.close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.owner.run(ctx) })
-	d.clean(ctx, marks)
-	d.owner.emit(machine.Configured{Config: c.Machine})
+	begin(ctx)
 	g.Go(func() error { return d.address.Run(ctx) })
 	g.Go(func() error { return d.prims.Run(ctx) })
 	g.Go(func() error { return d.zebra.Run(ctx) })
@@ -126,6 +147,7 @@ func (d *daemon) run(ctx context.Context, c *config.Config, mem machine.Memory, 
 	g.Go(func() error { return d.signals(ctx) })
 	g.Go(func() error { return d.configure(ctx) })
 	g.Go(func() error { return d.watchdog(ctx) })
+	g.Go(func() error { return d.reexecute(ctx) })
 	d.log.Info("srrd runs", "version", d.opt.Version, "services", len(c.Machine.Services), "socket", c.Daemon.Shell.Socket)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady) // without systemd there is nobody to tell
 	err := g.Wait()
@@ -160,7 +182,6 @@ func (d *daemon) close() {
 
 // open makes the ports; nothing runs yet.
 func (d *daemon) open(c *config.Config) (err error) {
-	emit := d.owner.emit
 	d.router = vty.NewRouter(dialer(c.Daemon.FRR))
 	d.router.Observe(func(to vty.Daemon, took time.Duration, err error) { d.owner.metrics.VTY(string(to), took, err) })
 	defer func() {
@@ -169,38 +190,102 @@ func (d *daemon) open(c *config.Config) (err error) {
 		}
 	}()
 	f := &frr{router: d.router, config: d.config.Load, log: d.log}
-	d.address, err = address.New(address.Config{
-		Emit: emit, Setting: d.addressSetting, Services: d.addressServices, Table: c.Daemon.FRR.Table, VTY: d.router,
-		StateFile: filepath.Join(c.Daemon.StateDir, "frr.json"), Log: d.owner.say,
-	})
-	if err != nil {
+	if d.address, err = d.openAddress(c, d.taken); err != nil {
+		return err
+	}
+	if d.prims, err = d.openPrimitives(c, d.taken); err != nil {
+		return err
+	}
+	if d.zebra, err = d.openZebra(c, f, d.taken); err != nil {
+		return err
+	}
+	if d.ospf, err = d.openOSPF(c, f, d.taken); err != nil {
 		return err
 	}
 	d.prepare = d.address.Prepare
-	d.prims = primitive.New(primitive.Config{Emit: emit, Dirs: d.primitiveSetting, RunDir: c.Daemon.RunDir, StateDir: c.Daemon.StateDir, Log: d.log, Targets: &d.targets,
-		MaxChecks: func() int { return d.config.Load().Daemon.MaxChecks }})
-	d.zebra = zebra.New(zebra.Config{Path: c.Daemon.FRR.Zserv, Instance: c.Daemon.FRR.Table, Version: f.release, Local: d.isLocal, Addresses: d.announceable,
-		Refresh: func() { d.ospf.Resync() }, Sweep: zebra.SweepKernel, Emit: emit, Log: d.log})
-	d.ospf = ospf.New(ospf.Config{
-		Server: c.Daemon.FRR.OSPFAPI, PortFirst: c.Daemon.FRR.APIPorts.First, PortLast: c.Daemon.FRR.APIPorts.Last,
-		Emit: emit, Check: f.check, Prepare: d.address.Prepare, Keys: d.keys, Log: d.log,
-	})
 	d.writer = state.NewWriter(c.Daemon.StateDir, d.owner.saved(c.Daemon.StateDir))
 	d.owner.save = d.writer.Save
 	d.owner.mirror = d.ospf.Snapshot
 	d.owner.hear = d.zebra.Hear
 	d.owner.ports = []port{d.address, d.zebra, d.prims, d.ospf}
-	group := -1
-	if g, err := user.LookupGroup(c.Daemon.Shell.Group); err == nil {
-		if group, err = strconv.Atoi(g.Gid); err != nil {
-			group = -1
-		}
+	if d.taken != nil {
+		d.shell, err = vty.Adopt(os.NewFile(uintptr(d.taken.Shell), "socket of srrsh"), c.Daemon.Shell.Socket)
+	} else {
+		d.shell, err = vty.Listen(c.Daemon.Shell.Socket, c.Daemon.Shell.Mode, groupID(c.Daemon.Shell.Group))
 	}
-	d.shell, err = vty.Listen(c.Daemon.Shell.Socket, c.Daemon.Shell.Mode, group)
 	if err != nil {
 		return fmt.Errorf("socket of srrsh: %w", err)
 	}
 	return nil
+}
+
+// groupID is the number of a group, -1 if there is none of the name.
+func groupID(name string) int {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1
+	}
+	id, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return -1
+	}
+	return id
+}
+
+func (d *daemon) openAddress(c *config.Config, taken *carried) (*address.Port, error) {
+	cfg := address.Config{
+		Emit: d.owner.emit, Setting: d.addressSetting, Services: d.addressServices, Table: c.Daemon.FRR.Table, VTY: d.router,
+		StateFile: filepath.Join(c.Daemon.StateDir, "frr.json"), Log: d.owner.say,
+	}
+	if taken != nil {
+		return address.Resume(cfg, taken.Address)
+	}
+	return address.New(cfg)
+}
+
+func (d *daemon) openPrimitives(c *config.Config, taken *carried) (*primitive.Port, error) {
+	cfg := primitive.Config{Emit: d.owner.emit, Dirs: d.primitiveSetting, RunDir: c.Daemon.RunDir, StateDir: c.Daemon.StateDir, Log: d.log, Targets: &d.targets,
+		MaxChecks: func() int { return d.config.Load().Daemon.MaxChecks }}
+	if taken != nil {
+		return primitive.Resume(cfg, taken.Primitives)
+	}
+	return primitive.New(cfg), nil
+}
+
+func (d *daemon) openZebra(c *config.Config, f *frr, taken *carried) (*zebra.Port, error) {
+	cfg := zebra.Config{Path: c.Daemon.FRR.Zserv, Instance: c.Daemon.FRR.Table, Version: f.release, Local: d.isLocal, Addresses: d.announceable,
+		Refresh: func() { d.ospf.Resync() }, Sweep: zebra.SweepKernel, Emit: d.owner.emit, Log: d.log}
+	if taken == nil {
+		return zebra.New(cfg), nil
+	}
+	var conn net.Conn
+	if taken.ZebraConn >= 0 {
+		var err error
+		if conn, err = connOf[net.Conn](taken.ZebraConn, "connection to zebra"); err != nil {
+			return nil, err
+		}
+	}
+	return zebra.Resume(cfg, taken.Zebra, conn)
+}
+
+func (d *daemon) openOSPF(c *config.Config, f *frr, taken *carried) (*ospf.Port, error) {
+	cfg := ospf.Config{
+		Server: c.Daemon.FRR.OSPFAPI, PortFirst: c.Daemon.FRR.APIPorts.First, PortLast: c.Daemon.FRR.APIPorts.Last,
+		Emit: d.owner.emit, Check: f.check, Prepare: d.address.Prepare, Keys: d.keys, Log: d.log,
+	}
+	if taken == nil {
+		return ospf.New(cfg), nil
+	}
+	var both [2]*net.TCPConn
+	for i, fd := range []int{taken.OSPFSync, taken.OSPFAsync} {
+		if fd >= 0 {
+			var err error
+			if both[i], err = connOf[*net.TCPConn](fd, "connection to ospfd"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ospf.Resume(cfg, taken.OSPF, both[0], both[1])
 }
 
 // adoptable are the addresses of services that an earlier life left running.
@@ -356,6 +441,7 @@ func (d *daemon) watchdog(ctx context.Context) error {
 func (d *daemon) serveShell(ctx context.Context) error {
 	sh := &shell.Shell{Deps: d}
 	s := &vty.Server{Log: d.log, MaxClients: min(mostClients, guests()), Handler: func(ctx context.Context, r *vty.Request) vty.Status {
+		ctx = context.WithValue(ctx, clientKey{}, r.Client)
 		return vty.Status(sh.Exec(ctx, caller(r.Client), r.Command, r))
 	}}
 	return s.Serve(ctx, d.shell)

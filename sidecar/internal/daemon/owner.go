@@ -37,6 +37,8 @@ type owner struct {
 	hear    func(machine.Event) // told every event before the machine is
 	last    *lsdb.Snapshot      // of the mirror
 	done    chan struct{}       // closed when run has ended: nobody takes events any more
+	pauses  chan pause
+	late    []machine.Event // came while the owner stood still
 }
 
 // port is what the owner knows of a port.
@@ -51,7 +53,7 @@ type ask struct {
 func newOwner(node *machine.Node, board *view.Board, log *slog.Logger) *owner {
 	o := &owner{node: node, board: board, log: log, inbox: make(chan machine.Event, inboxSize), asks: make(chan ask), notes: make(chan machine.Note, 64),
 		timers: newTimers(), answers: map[uint64]chan machine.Answer{},
-		save: func(machine.Memory) {}, hear: func(machine.Event) {}, done: make(chan struct{})}
+		save: func(machine.Memory) {}, hear: func(machine.Event) {}, done: make(chan struct{}), pauses: make(chan pause)}
 	o.metrics = metrics.New(metrics.Options{Read: board.Read, Inbox: func() (int, int) { return len(o.inbox), cap(o.inbox) }})
 	o.builder = &view.Builder{OnFailover: o.metrics.Failover}
 	return o
@@ -65,6 +67,7 @@ func (o *owner) run(ctx context.Context) error {
 	defer close(o.done)
 	defer o.board.Close()
 	defer o.timers.tick.Stop()
+	o.catchUp() // where another srrd has stopped
 	for !o.exit {
 		select {
 		case <-ctx.Done():
@@ -76,9 +79,10 @@ func (o *owner) run(ctx context.Context) error {
 			a.cmd.ID = o.asked
 			o.answers[a.cmd.ID] = a.answer
 			o.step(a.cmd)
+		case p := <-o.pauses:
+			o.stand(ctx, p)
 		case n := <-o.notes:
-			o.note(n)
-			o.builder.Note(time.Now(), n.Level, n.Service, n.Text)
+			o.tell(n)
 		case <-o.timers.tick.C:
 			for {
 				fired, ok := o.timers.fired(time.Now())
@@ -140,6 +144,12 @@ func (o *owner) step(ev machine.Event) {
 	}
 	o.builder.Step(now, ev, acts)
 	o.metrics.Step(now, ev, acts)
+}
+
+// tell tells people what a port or the daemon has to say.
+func (o *owner) tell(n machine.Note) {
+	o.note(n)
+	o.builder.Note(time.Now(), n.Level, n.Service, n.Text)
 }
 
 func (o *owner) note(n machine.Note) {

@@ -266,7 +266,7 @@ func TestASecondSrrdIsRefused(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(f.dir, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := lock(filepath.Join(f.dir, "run/srrd.lock"))
+	first, err := lock(filepath.Join(f.dir, "run/srrd.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,12 +274,12 @@ func TestASecondSrrdIsRefused(t *testing.T) {
 	if err := Run(t.Context(), opt); err == nil || err.Error() != "another srrd runs with "+filepath.Join(f.dir, "run/srrd.lock") {
 		t.Errorf("Run: %v", err)
 	}
-	unlock()
-	unlock, err = lock(filepath.Join(f.dir, "run/srrd.lock"))
+	_ = first.Close()
+	again, err := lock(filepath.Join(f.dir, "run/srrd.lock"))
 	if err != nil {
 		t.Fatalf("a lock that was given back: %v", err)
 	}
-	unlock()
+	_ = again.Close()
 }
 
 func TestAConfigurationWithProblemsStartsNothing(t *testing.T) {

@@ -41,7 +41,9 @@ type reloaded struct {
 
 // configure is the one goroutine that changes the configuration.
 func (d *daemon) configure(ctx context.Context) error {
-	d.lacks(ctx, d.config.Load())
+	if d.taken == nil { // else the srrd before has told
+		d.lacks(ctx, d.config.Load())
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -203,7 +205,7 @@ func decodeOpaque(opaqueType uint8, body []byte) (string, bool) {
 }
 
 // lock keeps a second srrd from the same directory.
-func lock(path string) (func(), error) {
+func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("lock of srrd: %w", err)
@@ -215,5 +217,5 @@ func lock(path string) (func(), error) {
 		}
 		return nil, fmt.Errorf("lock of srrd %s: %w", path, err)
 	}
-	return func() { _ = f.Close() }, nil // closing unlocks
+	return f, nil // closing it unlocks
 }

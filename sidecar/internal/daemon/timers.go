@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"cmp"
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/srrd/srrd/sidecar/internal/machine"
@@ -89,4 +91,14 @@ func (t *timers) fired(now time.Time) (machine.TimerFired, bool) {
 	}
 	s := heap.Pop(&t.due).(*timer)
 	return machine.TimerFired{Key: s.Key, Gen: s.Gen}, true
+}
+
+// list is every timer in the order they fire.
+func (t *timers) list() (all []machine.SetTimer) {
+	sorted := slices.Clone(t.due.all)
+	slices.SortFunc(sorted, func(a, b *timer) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.nth, b.nth)) })
+	for _, x := range sorted {
+		all = append(all, x.SetTimer)
+	}
+	return all
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/user"
 	"slices"
 	"strconv"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/srrd/srrd/sidecar/internal/config"
 	"github.com/srrd/srrd/sidecar/internal/machine"
@@ -23,19 +25,121 @@ import (
 // serveWeb serves the pages. They are a face: a port that is taken or a
 // certificate that cannot be read is said, and the cluster goes on.
 func (d *daemon) serveWeb(ctx context.Context) error {
-	c := d.config.Load().Daemon
-	s, err := web.New(d.webConfig(c))
-	if err == nil {
-		var l net.Listener
-		if l, err = s.Listen(ctx); err == nil {
-			d.log.Info("pages are served", "address", c.Web.Listen)
-			err = s.Run(ctx, l)
-		}
-	}
+	err := d.pages(ctx)
 	if err != nil {
 		d.owner.say(machine.Note{Level: machine.LevelError, Text: "no pages are served: " + err.Error()})
 	}
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case dr := <-d.drains:
+			dr.got <- nil // there is nothing to drain
+		}
+	}
+}
+
+func (d *daemon) pages(ctx context.Context) error {
+	c := d.config.Load().Daemon
+	cfg := d.webConfig(c)
+	if d.taken != nil {
+		cfg.Secret = d.taken.Secret
+	}
+	s, err := web.New(cfg)
+	if err != nil {
+		return err
+	}
+	secret := s.Secret()
+	d.webSecret.Store(&secret)
+	l, err := d.listenWeb(ctx, s)
+	if err != nil {
+		return err
+	}
+	d.log.Info("pages are served", "address", c.Web.Listen)
+	for {
+		again, err := d.pagesUntil(ctx, s, l)
+		if err != nil || again == nil {
+			return err
+		}
+		l = again
+	}
+}
+
+func (d *daemon) listenWeb(ctx context.Context, s *web.Server) (net.Listener, error) {
+	if d.taken == nil || d.taken.Web < 0 {
+		return s.Listen(ctx)
+	}
+	f := os.NewFile(uintptr(d.taken.Web), "listening socket of the pages")
+	defer f.Close() // FileListener has its own
+	return net.FileListener(f)
+}
+
+// drain asks for the pages to answer what is under way and accept no more. Who
+// connects meanwhile waits in the listening socket's queue.
+type drain struct {
+	got  chan<- *os.File // has room: the listening socket, nil if no pages are served
+	free <-chan struct{} // closed: the pages are served again
+}
+
+// pagesUntil serves the pages until ctx ends, nil then, or until they have been
+// drained and are to be served again.
+func (d *daemon) pagesUntil(ctx context.Context, s *web.Server, l net.Listener) (net.Listener, error) {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	var g errgroup.Group
+	g.Go(func() error { ended <- s.Run(serving, l); return nil })
+	var dr drain
+	select {
+	case err := <-ended:
+		return nil, err
+	case dr = <-d.drains:
+	}
+	var f *os.File
+	t, ok := l.(*net.TCPListener)
+	if ok {
+		var err error
+		if f, err = t.File(); err != nil {
+			ok = false
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		d.log.Warn("the pages were not drained in order", "err", err)
+	}
+	if !ok {
+		dr.got <- nil
+		return s.Listen(ctx)
+	}
+	defer f.Close()
+	dr.got <- f
+	select {
+	case <-dr.free:
+		return net.FileListener(f)
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// drained are the pages while srrd is about to be replaced.
+type drained struct {
+	file *os.File // nil: there are none
+	free chan<- struct{}
+}
+
+func (d *daemon) drainWeb(ctx context.Context) (drained, error) {
+	got, free := make(chan *os.File, 1), make(chan struct{})
+	select {
+	case d.drains <- drain{got, free}:
+	case <-ctx.Done():
+		return drained{}, context.Cause(ctx)
+	}
+	select {
+	case f := <-got:
+		return drained{f, free}, nil
+	case <-ctx.Done():
+		return drained{}, context.Cause(ctx)
+	}
 }
 
 func (d *daemon) webConfig(c config.Daemon) web.Config {

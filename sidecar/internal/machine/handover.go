@@ -31,6 +31,11 @@ func HandOver(c *handover.Codec) {
 	for i := range phases {
 		phases[i] = phaseTable[i].word
 	}
+	refusals := []string{advert.Taken.String()}
+	for _, r := range advert.Refusals {
+		refusals = append(refusals, r.String())
+	}
+	c.Words(advert.Taken, refusals...)
 	c.Words(phase(0), phases[:]...)
 	c.Words(ReasonCode(0), reasons[:]...)
 	c.Words(WantStop, "stop", "stand", "run", "stay")
@@ -47,7 +52,7 @@ func HandOver(c *handover.Codec) {
 	c.Fixed(ScopeKind(0), // RFC 5250
 		advert.RouterID(0), advert.Claim(0), advert.State(0), advert.Step(0), advert.FailureCode(0), advert.NodeState(0), advert.Flags(0)) // flooded
 	c.Skip(Node{}, "out", "touched") // of a Step that is over
-	c.Name(OSPFUp{}, OSPFDown{}, Synced{}, Adjacency{}, NeighborFull{}, LSASeen{}, LSAGone{}, Reach{}, LinkReach{}, Outbid{}, HostRoute{},
+	c.Name(OSPFUp{}, OSPFDown{}, Synced{}, Adjacency{}, NeighborFull{}, LSASeen{}, LSARefused{}, Rekeyed{}, LSAGone{}, Reach{}, LinkReach{}, Outbid{}, HostRoute{},
 		OriginateDone{}, AddressState{}, RouteState{}, ZebraUp{}, ZebraDown{}, PrimitiveDone{}, ProcessEnded{}, TimerFired{}, Configured{}, Command{}, Shutdown{})
 }
 
@@ -58,11 +63,12 @@ func (n *Node) Resumed() {
 	}
 }
 
+// Upgraded notes another version of srrd. Others are told when this node says
+// something of itself the next time: an upgrade in place changes no LSA.
+func (n *Node) Upgraded(version string) { n.cfg.Version = version }
+
 // Config is the configuration in force.
 func (n *Node) Config() Config { return n.cfg }
-
-// Memory is what is to be on disk now.
-func (n *Node) Memory() Memory { return n.memory() }
 
 // Export writes the node down; base is the time of now.
 func (n *Node) Export(base time.Time) ([]byte, error) {

@@ -4,6 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,6 +47,32 @@ func TestEveryTimerHasAWordForTheHandOver(t *testing.T) {
 		if got := "Timer" + strings.ReplaceAll(timerWords[i+1], "_", ""); !strings.EqualFold(got, name) {
 			t.Errorf("%s is carried as %q", name, timerWords[i+1])
 		}
+	}
+}
+
+// An event that waits for its turn is carried too.
+func TestEveryEventCanBeCarried(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := os.ReadFile("handover.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, d := range f.Decls {
+		m, ok := d.(*ast.FuncDecl)
+		if !ok || m.Name.Name != "event" || m.Recv == nil {
+			continue
+		}
+		count++
+		if name := m.Recv.List[0].Type.(*ast.Ident).Name + "{}"; !regexp.MustCompile(`\b` + regexp.QuoteMeta(name)).Match(have) {
+			t.Errorf("c.Name lacks %s", name)
+		}
+	}
+	if count < 20 {
+		t.Fatalf("only %d events found", count)
 	}
 }
 

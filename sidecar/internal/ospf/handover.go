@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/srrd/srrd/lsdb"
+	"github.com/srrd/srrd/lsdb/lsa"
 	"github.com/srrd/srrd/ospfapi"
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/handover"
 )
 
@@ -30,8 +32,8 @@ type Handover struct {
 
 // HandOver tells a codec how to carry a Handover.
 func HandOver(c *handover.Codec) {
-	c.Fixed(ospfapi.NSMState(0))           // FRR's
-	c.Skip(mirror{}, "db", "log", "fresh") // held has the first; a sync under way is waited for
+	c.Fixed(ospfapi.NSMState(0), lsa.Type(0)) // FRR's, and RFC 2328's
+	c.Skip(mirror{}, "db", "log", "fresh")    // held has the first; a sync under way is waited for
 }
 
 // Held is the port at rest.
@@ -159,7 +161,7 @@ func (p *Port) parked(ctx context.Context, parked <-chan struct{}) error {
 func Resume(cfg Config, h *Handover, syncConn, asyncConn *net.TCPConn) (*Port, error) {
 	p := New(cfg)
 	m := h.mirror
-	m.db, m.emit, m.log, m.linkName = p.db.db, p.db.emit, p.db.log, p.db.linkName
+	m.db, m.emit, m.log, m.linkName, m.keys = p.db.db, p.db.emit, p.db.log, p.db.linkName, p.db.keys
 	if err := m.db.Restore(h.held); err != nil {
 		return nil, fmt.Errorf("the mirror of another process: %w", err)
 	}
@@ -177,6 +179,7 @@ func Resume(cfg Config, h *Handover, syncConn, asyncConn *net.TCPConn) (*Port, e
 		return nil, err
 	}
 	p.given, p.standing = c, m.standing
+	p.router.Store(uint32(advert.RouterIDFrom(m.self)))
 	p.client.Store(c) // the machine's first words find it
 	p.refreshLinks(true)
 	return p, nil
@@ -188,4 +191,16 @@ func (p *Port) goOn(ctx context.Context, c *ospfapi.Client) error {
 		p.tell(func() { p.db.end = end })
 		return p.follow(ctx, c)
 	})
+}
+
+// CheckHandover says whether this build could go on with h.
+func CheckHandover(h *Handover) error {
+	if err := lsdb.New(lsdb.Limits{}).Restore(h.held); err != nil {
+		return fmt.Errorf("the mirror of the link-state database: %w", err)
+	}
+	if !h.session {
+		return nil
+	}
+	_, err := ospfapi.Resume(ospfapi.Config{OSPFReady: func(context.Context) error { return nil }, Notify: func(ospfapi.Notification) {}}, h.client, nil, nil)
+	return err
 }

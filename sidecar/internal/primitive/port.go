@@ -75,6 +75,11 @@ type Port struct {
 	watches      map[string]*watch
 	freshWatches []*watch
 	closed       bool
+
+	// busy is held, shared, by whoever does something, and not while he waits
+	// for a process, a file or the gate. Who has it alone finds the port at
+	// rest. It is taken before mu.
+	busy sync.RWMutex
 }
 
 // line is the queue of one service. It exists while it has work.
@@ -91,11 +96,12 @@ type job struct {
 	mark    *machine.WriteMark
 	cancel  chan struct{} // closed by CancelPrimitive
 	gone    bool          // cancel is closed
+	running *running      // nil: not begun
 }
 
 // New makes a port; nothing happens before Run.
 func New(c Config) *Port {
-	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{}, outputs: map[string][]*output{},
+	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{},
 		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus}
 }
 
@@ -168,7 +174,9 @@ func (p *Port) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	p.group = g
 	p.mu.Lock()
-	p.outputs = adopt(p.config.RunDir)
+	if p.outputs == nil { // nobody has handed them over
+		p.outputs = adopt(p.config.RunDir)
+	}
 	p.mu.Unlock()
 	g.Go(func() error { return p.janitor(ctx) })
 	g.Go(func() error {
@@ -210,9 +218,14 @@ func (p *Port) Run(ctx context.Context) error {
 
 // work empties one line. A worker lives as long as its line has work.
 func (p *Port) work(ctx context.Context, l *line) {
+	p.busy.RLock()
+	defer p.busy.RUnlock()
 	for {
 		p.mu.Lock()
 		l.current = nil
+		p.mu.Unlock()
+		p.rest(func() {})
+		p.mu.Lock()
 		if len(l.queue) == 0 || ctx.Err() != nil {
 			delete(p.lines, l.service)
 			p.mu.Unlock()
@@ -232,7 +245,7 @@ func (p *Port) work(ctx context.Context, l *line) {
 			p.config.Emit(notRun(j.run, machine.OutcomeCancelled, "cancelled before it began"))
 		case !gated(j.run.Primitive):
 			p.config.Emit(p.run(ctx, j))
-		case p.gate.enter(ctx, j.cancel):
+		case j.running != nil || p.enter(ctx, j): // one taken over is inside
 			done := p.run(ctx, j)
 			p.gate.leave()
 			p.config.Emit(done)
@@ -240,6 +253,18 @@ func (p *Port) work(ctx context.Context, l *line) {
 			p.config.Emit(notRun(j.run, machine.OutcomeCancelled, "cancelled while it waited for other checks to end"))
 		}
 	}
+}
+
+// rest waits for something, during which the port may be brought to rest.
+func (p *Port) rest(wait func()) {
+	p.busy.RUnlock()
+	defer p.busy.RLock()
+	wait()
+}
+
+func (p *Port) enter(ctx context.Context, j *job) (inside bool) {
+	p.rest(func() { inside = p.gate.enter(ctx, j.cancel) })
+	return inside
 }
 
 func notRun(a *machine.RunPrimitive, o machine.Outcome, why string) machine.PrimitiveDone {
@@ -294,6 +319,7 @@ func (p *Port) janitor(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
+		p.busy.RLock()
 		p.mu.Lock()
 		for service, outs := range p.outputs {
 			outs = slices.DeleteFunc(outs, func(o *output) bool {
@@ -309,5 +335,6 @@ func (p *Port) janitor(ctx context.Context) error {
 			}
 		}
 		p.mu.Unlock()
+		p.busy.RUnlock()
 	}
 }

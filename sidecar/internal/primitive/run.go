@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,28 +27,53 @@ func command(dir string, p machine.Primitive) []string {
 	return []string{"make", "-s", "-C", dir, p.String()}
 }
 
+// running is a run that has begun; plain data but for its output.
+type running struct {
+	pid   int
+	began time.Time
+	over  time.Time // when its timeout is over; zero: there is none
+	why   end       // it is being ended for another reason than itself
+	kill  time.Time // when SIGKILL follows SIGTERM; zero: not
+	out   *output   // nil: it could not be kept
+	// direct: a recipe that runs without make, which would have ignored its
+	// failure if ignore is set.
+	direct, ignore bool
+}
+
 // run carries out one RunPrimitive to its end.
 func (p *Port) run(ctx context.Context, j *job) machine.PrimitiveDone {
 	a := j.run
 	done := machine.PrimitiveDone{Service: a.Service, Run: a.Run}
 	began := time.Now()
-	done.Outcome, done.Recall, done.Text = p.execute(ctx, j)
-	done.Took = time.Since(began)
+	if j.running == nil {
+		var ok bool
+		if done.Outcome, done.Text, ok = p.begin(ctx, j); !ok {
+			done.Took = time.Since(began)
+			return done
+		}
+	}
+	r := j.running
+	if r.out != nil {
+		defer p.keep(a.Service, r.out)
+	}
+	done.Outcome, done.Recall, done.Text = p.finish(ctx, j, r)
+	done.Took = time.Since(r.began)
 	return done
 }
 
-func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Duration, string) {
+// begin starts a run. Not ok: it was not begun, with what is to be said of it.
+func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text string, ok bool) {
 	a := j.run
 	set, ok := p.config.Dirs(a.Service)
 	if !ok {
-		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s was not run: service %s is not configured", a.Primitive, a.Service)
+		return machine.OutcomeUnknown, fmt.Sprintf("%s was not run: service %s is not configured", a.Primitive, a.Service), false
 	}
 	if err := p.markErr(a.Service); err != nil && a.Primitive == machine.PrimStart {
-		return machine.OutcomeFailed, 0, fmt.Sprintf("start was not tried: %s", err)
+		return machine.OutcomeFailed, fmt.Sprintf("start was not tried: %s", err), false
 	}
 	who, err := identify(set.User)
 	if err != nil {
-		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s was not run: %s", a.Primitive, err)
+		return machine.OutcomeUnknown, fmt.Sprintf("%s was not run: %s", a.Primitive, err), false
 	}
 	env := p.environment(*a, set, who)
 	line, ignore, direct := "", false, false
@@ -62,7 +87,7 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 		}
 	}
 	if direct && line == "" {
-		return machine.OutcomeDone, 0, ""
+		return machine.OutcomeDone, "", false
 	}
 	argv := command(set.Dir, a.Primitive)
 	if direct {
@@ -79,55 +104,95 @@ func (p *Port) execute(ctx context.Context, j *job) (machine.Outcome, time.Durat
 	// A group of its own, to be signalled as one. No Pdeathsig: what a
 	// primitive started outlives srrd.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who.cred}
-	out, err := newOutput(p.config.RunDir, a.Service, a.Primitive.String())
-	if err != nil {
+	r := &running{began: time.Now(), direct: direct, ignore: ignore}
+	if r.out, err = newOutput(p.config.RunDir, a.Service, a.Primitive.String()); err != nil {
 		// A full /run is no reason not to stop a service.
 		p.config.Log.Warn("output of a primitive is lost", "service", a.Service, "primitive", a.Primitive.String(), "err", err)
 	} else {
-		cmd.Stdout, cmd.Stderr = out.f, out.f
+		cmd.Stdout, cmd.Stderr = r.out.f, r.out.f
 		if c := who.cred; c != nil { // so that /dev/stderr can be opened
-			if err := out.f.Chown(int(c.Uid), int(c.Gid)); err != nil {
+			if err := r.out.f.Chown(int(c.Uid), int(c.Gid)); err != nil {
 				p.config.Log.Warn("output of a primitive is not its user's", "service", a.Service, "primitive", a.Primitive.String(), "err", err)
 			}
 		}
-		defer p.keep(a.Service, out)
 	}
-	if err := cmd.Start(); err != nil {
-		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s was not run: %s", a.Primitive, err)
+	if err := Start(cmd); err != nil {
+		if r.out != nil {
+			p.keep(a.Service, r.out)
+		}
+		return machine.OutcomeUnknown, fmt.Sprintf("%s was not run: %s", a.Primitive, err), false
 	}
-	why := p.wait(ctx, cmd.Process.Pid, a.Timeout, j.cancel, out)
+	r.pid = cmd.Process.Pid
+	// Waited for by its number, as the srrd that this one may become has to.
+	_ = cmd.Process.Release() // never fails on Linux
+	if a.Timeout > 0 {
+		r.over = r.began.Add(a.Timeout)
+	}
+	j.running = r
+	return 0, "", true
+}
+
+// Start starts a command with no signal blocked: an srrd that has re-executed
+// itself has some blocked, see package daemon, and children inherit that.
+func Start(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var none, was unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, &was); err != nil {
+		return fmt.Errorf("unblocking signals: %w", err)
+	}
+	err := cmd.Start()
+	if back := unix.PthreadSigmask(unix.SIG_SETMASK, &was, nil); err == nil {
+		err = back
+	}
+	return err
+}
+
+// finish waits for the end of a run and says how it was.
+func (p *Port) finish(ctx context.Context, j *job, r *running) (machine.Outcome, time.Duration, string) {
+	a := j.run
+	p.wait(ctx, r, j.cancel)
 	// The process is a zombie until here, so its number was still its group's.
-	waitErr := cmd.Wait()
+	status, waitErr := reap(r.pid)
 	var text []byte
-	if out != nil {
-		if text, err = out.content(); err != nil {
+	if r.out != nil {
+		var err error
+		if text, err = r.out.content(); err != nil {
 			text = []byte("output not readable: " + err.Error())
 		}
 	}
 	s := read(text)
-	switch why {
+	switch r.why {
 	case endTimeout:
 		return machine.OutcomeTimeout, 0, withLast(fmt.Sprintf("%s timed out after %s", a.Primitive, a.Timeout), s)
 	case endCancelled:
 		return machine.OutcomeCancelled, 0, withLast(fmt.Sprintf("%s was cancelled", a.Primitive), s)
 	case endItself:
 	}
-	var exit *exec.ExitError
-	if waitErr != nil && !errors.As(waitErr, &exit) {
+	if waitErr != nil {
 		return machine.OutcomeUnknown, 0, fmt.Sprintf("%s: %s", a.Primitive, waitErr)
 	}
-	how := howEnded(cmd.ProcessState)
-	if direct {
-		how = how.asMake(ignore)
+	how := howEnded(status)
+	if r.direct {
+		how = how.asMake(r.ignore)
 	}
 	return outcome(a.Primitive, s, how)
 }
 
-func howEnded(st *os.ProcessState) ended {
-	if w, ok := st.Sys().(syscall.WaitStatus); ok && w.Signaled() {
-		return ended{status: -1, signal: unix.SignalName(w.Signal())}
+// reap takes the status of a child that has ended.
+func reap(pid int) (status unix.WaitStatus, err error) {
+	for {
+		if _, err = unix.Wait4(pid, &status, 0, nil); !errors.Is(err, unix.EINTR) {
+			return status, err
+		}
 	}
-	return ended{status: st.ExitCode()}
+}
+
+func howEnded(st unix.WaitStatus) ended {
+	if st.Signaled() {
+		return ended{status: -1, signal: unix.SignalName(st.Signal())}
+	}
+	return ended{status: st.ExitStatus()}
 }
 
 func withLast(what string, s said) string {
@@ -148,54 +213,74 @@ const (
 
 // wait returns when the process has ended, by itself or because its time was
 // over or its cancellation asked for; it is left to be reaped.
-func (p *Port) wait(ctx context.Context, pid int, timeout time.Duration, cancel <-chan struct{}, out *output) end {
+func (p *Port) wait(ctx context.Context, r *running, cancel <-chan struct{}) {
 	exited := make(chan struct{})
 	p.group.Go(func() error {
-		waitExit(pid)
+		waitExit(r.pid)
 		close(exited)
 		return nil
 	})
 	var punch <-chan time.Time
-	if out != nil {
+	if r.out != nil {
 		t := time.NewTicker(punchEvery)
 		defer t.Stop()
 		punch = t.C
 	}
-	var over <-chan time.Time
-	if timeout > 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		over = t.C
-	}
-	why := endItself
-	var kill <-chan time.Time
-	stop := ctx.Done()
-	terminate := func(w end) {
-		why, over, cancel, stop = w, nil, nil, nil
-		_ = unix.Kill(-pid, unix.SIGTERM)
-		t := time.NewTimer(Grace)
-		kill = t.C
-	}
-	for {
-		select {
-		case <-exited:
-			if why != endItself {
-				// make waits for its recipe; what is left of the group now
-				// was put in the background and is part of what is ended.
-				_ = unix.Kill(-pid, unix.SIGKILL)
-			}
-			return why
-		case <-punch:
-			out.punch()
-		case <-over:
-			terminate(endTimeout)
-		case <-cancel:
-			terminate(endCancelled)
-		case <-stop:
-			terminate(endCancelled)
-		case <-kill:
-			_ = unix.Kill(-pid, unix.SIGKILL)
+	// What comes next of a run's time: the timeout, and SIGKILL behind it.
+	next := time.NewTimer(0)
+	defer next.Stop()
+	arm := func() {
+		next.Stop()
+		switch {
+		case !r.kill.IsZero():
+			next.Reset(time.Until(r.kill))
+		case r.why == endItself && !r.over.IsZero():
+			next.Reset(time.Until(r.over))
 		}
+	}
+	stop := ctx.Done()
+	if r.why != endItself {
+		cancel, stop = nil, nil
+	}
+	terminate := func(why end) {
+		cancel, stop = nil, nil
+		_ = unix.Kill(-r.pid, unix.SIGTERM)
+		r.why, r.kill = why, time.Now().Add(Grace)
+		arm()
+	}
+	arm()
+	for {
+		var why func()
+		p.rest(func() {
+			select {
+			case <-exited:
+			case <-punch:
+				why = func() { r.out.punch() }
+			case <-cancel:
+				why = func() { terminate(endCancelled) }
+			case <-stop:
+				why = func() { terminate(endCancelled) }
+			case <-next.C:
+				why = func() {
+					if r.why == endItself {
+						terminate(endTimeout)
+						return
+					}
+					_ = unix.Kill(-r.pid, unix.SIGKILL)
+					r.kill = time.Time{}
+				}
+			}
+		})
+		if why != nil {
+			why()
+			continue
+		}
+		if r.why != endItself {
+			// make waits for its recipe; what is left of the group now
+			// was put in the background and is part of what is ended.
+			_ = unix.Kill(-r.pid, unix.SIGKILL)
+		}
+		return
 	}
 }
 

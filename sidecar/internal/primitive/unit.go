@@ -26,30 +26,27 @@ const busRetry = time.Second
 // it; false when the context ended first. A unit that does not run yet has its
 // patience, as a pid file has. A bus that is not there says nothing of the unit:
 // it is tried again.
-func (p *Port) followUnit(ctx context.Context, service, unit string, patience time.Duration) (string, bool) {
-	deadline := time.Now().Add(patience)
-	warned := false
-	for ctx.Err() == nil {
-		text, ended, err := p.listenToUnit(ctx, unit, deadline)
-		if ended || ctx.Err() != nil {
+func (p *Port) followUnit(w *watch, unit string) (string, bool) {
+	for w.ctx.Err() == nil {
+		var text string
+		var ended bool
+		var err error
+		p.rest(func() { text, ended, err = p.listenToUnit(w, unit) })
+		if ended || w.ctx.Err() != nil {
 			return text, ended
 		}
-		if err != nil && !warned {
-			p.config.Log.Warn("the end of a unit will only be seen by checks, until systemd can be asked", "service", service, "unit", unit, "err", err)
-			warned = true
+		if err != nil && !w.warned {
+			p.config.Log.Warn("the end of a unit will only be seen by checks, until systemd can be asked", "service", w.service, "unit", unit, "err", err)
+			w.warned = true
 		}
-		t := time.NewTimer(busRetry)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-		case <-t.C:
-		}
+		p.pause(w.ctx, busRetry)
 	}
 	return "", false
 }
 
 // listenToUnit follows a unit as long as the connection to the bus lasts.
-func (p *Port) listenToUnit(ctx context.Context, unit string, deadline time.Time) (text string, ended bool, err error) {
+func (p *Port) listenToUnit(w *watch, unit string) (text string, ended bool, err error) {
+	ctx := w.ctx
 	conn, err := p.bus(dbus.WithContext(ctx))
 	if err != nil {
 		return "", false, fmt.Errorf("system bus: %w", err)
@@ -73,7 +70,6 @@ func (p *Port) listenToUnit(ctx context.Context, unit string, deadline time.Time
 		return "", false, fmt.Errorf("listening to unit %s: %w", unit, err)
 	}
 	object := conn.Object(systemdName, path)
-	ran := false
 	for {
 		// Asked after the match and after every signal, so no change is missed
 		// and no signal need be understood.
@@ -83,16 +79,18 @@ func (p *Port) listenToUnit(ctx context.Context, unit string, deadline time.Time
 		}
 		switch state {
 		case "active", "reloading", "refreshing":
-			ran = true
+			p.busy.RLock()
+			w.ran = true
+			p.busy.RUnlock()
 		default:
-			if ran || !time.Now().Before(deadline) {
+			if w.ran || !time.Now().Before(w.deadline) {
 				return fmt.Sprintf("unit %s is %s", unit, state), true, nil
 			}
 		}
 		var late <-chan time.Time
 		var t *time.Timer
-		if !ran {
-			t = time.NewTimer(time.Until(deadline))
+		if !w.ran {
+			t = time.NewTimer(time.Until(w.deadline))
 			late = t.C
 		}
 		select {

@@ -40,6 +40,13 @@ type watch struct {
 	service string
 	ctx     context.Context // ended by Watch{On: false}
 	cancel  context.CancelFunc
+
+	// What it has found out, for who goes on with it. Its goroutine writes
+	// this while busy.
+	deadline time.Time // of the pid file's, or the unit's, patience; zero: not begun
+	warned   bool
+	proc     *process // that is waited for
+	ran      bool     // the unit was seen running
 }
 
 // watch begins, begins anew or ends the watch of a service.
@@ -64,17 +71,22 @@ func (p *Port) watch(a machine.Watch) {
 func (p *Port) keepWatch(ctx context.Context, w *watch) {
 	defer w.cancel()
 	defer context.AfterFunc(ctx, w.cancel)()
+	p.busy.RLock()
+	defer p.busy.RUnlock()
 	set, ok := p.config.Dirs(w.service)
 	if !ok {
 		return // it has left the configuration meanwhile
+	}
+	if w.deadline.IsZero() {
+		w.deadline = time.Now().Add(max(set.Grace, WatchPatience))
 	}
 	var text string
 	var ended bool
 	switch {
 	case set.PIDFile != "":
-		text, ended = p.followPIDFile(w.ctx, w.service, set.PIDFile, max(set.Grace, WatchPatience))
+		text, ended = p.followPIDFile(w, set.PIDFile)
 	case set.Unit != "":
-		text, ended = p.followUnit(w.ctx, w.service, set.Unit, max(set.Grace, WatchPatience))
+		text, ended = p.followUnit(w, set.Unit)
 	}
 	p.mu.Lock()
 	current := p.watches[w.service] == w
@@ -91,16 +103,20 @@ func (p *Port) keepWatch(ctx context.Context, w *watch) {
 // what to say of it; false when the context ended first. A program that
 // replaced itself (a new process named by the file while the old one ended) is
 // followed on.
-func (p *Port) followPIDFile(ctx context.Context, service, path string, patience time.Duration) (string, bool) {
-	deadline := time.Now().Add(patience)
-	warned := false
+func (p *Port) followPIDFile(w *watch, path string) (string, bool) {
 	for {
-		proc, err := openProcess(path)
+		proc, err := w.proc, error(nil)
+		if proc == nil {
+			proc, err = openProcess(path)
+		}
 		wait := lookEvery
 		var strange *strangerError
 		switch {
 		case err == nil:
-			ended := proc.wait(ctx)
+			w.proc = proc
+			ended := false
+			p.rest(func() { ended = proc.wait(w.ctx) })
+			w.proc = nil
 			proc.close()
 			if !ended {
 				return "", false
@@ -112,22 +128,32 @@ func (p *Port) followPIDFile(ctx context.Context, service, path string, patience
 			}
 			return fmt.Sprintf("process %s has ended", proc), true
 		case errors.As(err, &strange):
-			if !warned {
-				p.config.Log.Warn("the end of a service will only be seen by its checks", "service", service, "err", err)
-				warned = true
+			if !w.warned {
+				p.config.Log.Warn("the end of a service will only be seen by its checks", "service", w.service, "err", err)
+				w.warned = true
 			}
 			wait = lookSeldom
-		case !time.Now().Before(deadline):
+		case !time.Now().Before(w.deadline):
 			return err.Error(), true
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !p.pause(w.ctx, wait) {
 			return "", false
-		case <-t.C:
 		}
 	}
+}
+
+// pause rests for a while; false: the context ended first.
+func (p *Port) pause(ctx context.Context, d time.Duration) (over bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	p.rest(func() {
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+			over = true
+		}
+	})
+	return over
 }
 
 // process is one that runs, held by a descriptor: its number cannot come to

@@ -216,7 +216,7 @@ func TestAPIDFileThatNamesNothingIsWaitedForNoLongerThanItsPatience(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Config{Log: slog.New(slog.DiscardHandler)})
 		began := time.Now()
-		text, ended := p.followPIDFile(t.Context(), "web", path, 3*time.Second)
+		text, ended := follow(t.Context(), p, path, 3*time.Second)
 		if took := time.Since(began); !ended || took < 3*time.Second || took > 3*time.Second+lookEvery {
 			t.Errorf("ended %v after %s, want after 3s", ended, took)
 		}
@@ -225,7 +225,7 @@ func TestAPIDFileThatNamesNothingIsWaitedForNoLongerThanItsPatience(t *testing.T
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, ended := p.followPIDFile(ctx, "web", path, 3*time.Second); ended {
+		if _, ended := follow(ctx, p, path, 3*time.Second); ended {
 			t.Error("ended, though the watch was")
 		}
 	})
@@ -251,7 +251,7 @@ func TestAStrangerIsNotTakenForTheService(t *testing.T) {
 		p := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if text, ended := p.followPIDFile(ctx, "web", path, time.Second); ended {
+		if text, ended := follow(ctx, p, path, time.Second); ended {
 			t.Errorf("told %q: that the service ended is not known", text)
 		}
 	})
@@ -313,4 +313,11 @@ func TestPIDFilesThatNameNoProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	proc.close()
+}
+
+// follow is followPIDFile for a service of the name web.
+func follow(ctx context.Context, p *Port, path string, patience time.Duration) (string, bool) {
+	p.busy.RLock()
+	defer p.busy.RUnlock()
+	return p.followPIDFile(&watch{service: "web", ctx: ctx, deadline: time.Now().Add(patience)}, path)
 }

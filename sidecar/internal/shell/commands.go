@@ -53,6 +53,12 @@ func commands() []*word {
 			Long: "The files are checked first. If one of them is wrong, every error is shown and the configuration in force stays."},
 		{Name: "plan", Help: "tell what reload would change", run: plan,
 			Long: "The configuration files are read and compared with what is in force; nothing is changed."},
+		{Name: "daemon", Help: "act on srrd itself", Next: []*word{
+			{Name: "reexec", Help: "go on with the binary that is installed now, without anything noticing", run: reexec,
+				Long: "This is how srrd is upgraded: install the new binary, then type this. Sessions with ospfd and zebra, primitives, watches and all that is known " +
+					"go over to the new one, which first proves that it can read them; if it cannot, srrd goes on as it is and says why. " +
+					"No LSA, no route and no service changes. The configuration files must be what is in force: reload first."},
+		}},
 		{Name: "simulate", Help: "tell what would happen if, without touching anything", Next: simulateCommands()},
 		{Name: "terminal", Help: "set up this terminal", Next: []*word{
 			{Name: "length", Help: "lines to a page", Next: []*word{{
@@ -203,6 +209,14 @@ func daemonVTY(daemon string) func(*call) error {
 
 func reload(c *call) error {
 	text, err := c.sh.Deps.Reload(c.ctx)
+	if err != nil {
+		return err
+	}
+	return c.answer(text)
+}
+
+func reexec(c *call) error {
+	text, err := c.sh.Deps.Reexec(c.ctx, c.who)
 	if err != nil {
 		return err
 	}

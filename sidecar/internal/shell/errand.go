@@ -17,6 +17,7 @@ const (
 
 // duties are those of the commands, by their first word.
 var duties = map[string]Duty{
+	"daemon": DutyRule,
 	"show": DutyLook, "why": DutyLook, "help": DutyLook,
 	"service": DutyAct, "node": DutyAct, "cluster": DutyAct,
 	"ospf": DutyRoute, "zebra": DutyRoute,

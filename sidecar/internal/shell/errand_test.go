@@ -18,6 +18,7 @@ func TestWhatALineIsForWhomItComesTo(t *testing.T) {
 		"show running-config":      {Duty: DutyRule},
 		"sh run":                   {Duty: DutyRule},
 		"reload":                   {Duty: DutyRule},
+		"daemon reexec":            {Duty: DutyRule},
 		"plan":                     {Duty: DutyRule},
 		"service dns stop":         {Duty: DutyAct, Service: "dns"},
 		"-w 80 se dns sto":         {Duty: DutyAct, Service: "dns", Line: "se dns sto"},

@@ -69,6 +69,8 @@ func (f *fakeDaemon) Reload(context.Context) (string, error) { return f.answer, 
 
 func (f *fakeDaemon) Plan(context.Context) (string, error) { return f.answer, f.refusal }
 
+func (f *fakeDaemon) Reexec(context.Context, string) (string, error) { return f.answer, f.refusal }
+
 func (f *fakeDaemon) Config(context.Context) (string, error) {
 	return "scope: as\nservices:\n  - dns\n", nil
 }

@@ -244,7 +244,7 @@ func TestCommandsOfTheDaemonsGoThroughUntouched(t *testing.T) {
 
 func TestTabCompletes(t *testing.T) {
 	for line, want := range map[string]string{
-		"":                             "show why watch service node cluster ospf zebra reload plan simulate terminal help exit",
+		"":                             "show why watch service node cluster ospf zebra reload plan daemon simulate terminal help exit",
 		"s":                            "show service simulate",
 		"show ":                        "service node group placement check address route lsdb events failover running-config version",
 		"sh se d":                      "db disk dns",

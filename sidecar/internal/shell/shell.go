@@ -32,6 +32,9 @@ type Deps interface {
 	Plan(ctx context.Context) (text string, err error)
 	// Config gives the configuration in force, as YAML.
 	Config(ctx context.Context) (text string, err error)
+	// Reexec has srrd re-execute itself for who; it returns if that is not to
+	// be, or when it is certain.
+	Reexec(ctx context.Context, who string) (text string, err error)
 }
 
 // Shell carries out commands. Its fields are set before its use and then left

@@ -16,12 +16,13 @@ type Writer struct {
 	dir    string
 	report func(error)
 	next   chan machine.Memory // holds the one that is to be written next
+	asked  chan chan struct{}  // who waits until all is written
 }
 
 // NewWriter makes a writer for dir. report is told of each save: its error, or
 // nil; it is called by Run.
 func NewWriter(dir string, report func(error)) *Writer {
-	return &Writer{dir: dir, report: report, next: make(chan machine.Memory, 1)}
+	return &Writer{dir: dir, report: report, next: make(chan machine.Memory, 1), asked: make(chan chan struct{})}
 }
 
 // Save has m written soon, in place of one that was not yet begun. It never
@@ -34,12 +35,36 @@ func (w *Writer) Save(m machine.Memory) {
 	w.next <- m
 }
 
+// Flush waits until what was given to Save is written, or ctx ends. Nobody must
+// call Save meanwhile.
+func (w *Writer) Flush(ctx context.Context) error {
+	written := make(chan struct{})
+	select {
+	case w.asked <- written:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-written:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Run writes until ctx ends, and then what still waits. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {
 	for {
 		select {
 		case m := <-w.next:
 			w.write(ctx, m)
+		case written := <-w.asked:
+			select {
+			case m := <-w.next:
+				w.write(ctx, m)
+			default:
+			}
+			close(written)
 		case <-ctx.Done():
 			select {
 			case m := <-w.next:

@@ -70,6 +70,12 @@ func adminReload(r *request) error {
 	return r.back("/admin", "reload: "+text, err)
 }
 
+func adminReexec(r *request) error {
+	text, err := r.cfg.Deps.Reexec(r.ctx, r.person.Name)
+	r.audit("daemon reexec", "", text, err)
+	return r.back("/admin", "re-execution: "+text, err)
+}
+
 func adminShutdown(r *request) error {
 	if r.PostFormValue("sure") != "yes" {
 		return &fault{http.StatusBadRequest, "shutdown wants the tick that you are sure"}

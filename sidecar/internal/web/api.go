@@ -37,6 +37,7 @@ func apiEndpoints() []endpoint {
 		{"GET /api/v1/version", Viewer, apiVersion, false},
 		{"GET /api/v1/config", Admin, apiConfig, false},
 		{"POST /api/v1/reload", Admin, apiReload, false},
+		{"POST /api/v1/daemon/reexec", Admin, apiReexec, false},
 		{"GET /api/v1/shell", Viewer, apiShell, false},
 		{"POST /api/v1/shell", Viewer, apiShellDo, false}, // the line tells who may
 		{"GET /api/v1/watch", Viewer, watch, true},
@@ -205,6 +206,12 @@ func (r *request) answerText(text string, err error) error {
 func apiReload(r *request) error {
 	text, err := r.cfg.Deps.Reload(r.ctx)
 	r.audit("reload", "", text, err)
+	return r.answerText(text, err)
+}
+
+func apiReexec(r *request) error {
+	text, err := r.cfg.Deps.Reexec(r.ctx, r.person.Name)
+	r.audit("daemon reexec", "", text, err)
 	return r.answerText(text, err)
 }
 

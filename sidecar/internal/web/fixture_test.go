@@ -76,6 +76,12 @@ func (f *fakeDaemon) Reload(context.Context) (string, error) {
 	return f.answer, f.refusal
 }
 
+func (f *fakeDaemon) Reexec(context.Context, string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answer, f.refusal
+}
+
 func (f *fakeDaemon) Config(context.Context) (string, error) {
 	return "host: n1\nscope: as\n\nservice dns\n  enabled: yes\n", nil
 }

@@ -35,8 +35,8 @@ import (
 func TestEveryAddressAsksForItsRole(t *testing.T) {
 	least := map[string]Role{
 		"POST /service/{name}/{verb}": Operator, "POST /node/{verb}": Operator, "POST /cluster/{verb}": Operator, "POST /router/{daemon}/configure": Admin,
-		"POST /admin/reload": Admin, "POST /admin/shutdown": Admin,
-		"POST /api/v1/services/{name}/{verb}": Operator, "POST /api/v1/node/{verb}": Operator, "POST /api/v1/cluster/{verb}": Operator, "POST /api/v1/reload": Admin,
+		"POST /admin/reload": Admin, "POST /admin/reexec": Admin, "POST /admin/shutdown": Admin,
+		"POST /api/v1/services/{name}/{verb}": Operator, "POST /api/v1/node/{verb}": Operator, "POST /api/v1/cluster/{verb}": Operator, "POST /api/v1/reload": Admin, "POST /api/v1/daemon/reexec": Admin,
 		"POST /config/{name}": Admin, "POST /config/{name}/delete": Admin, "POST /config-new": Admin, "GET /config/{name}": Admin, "GET /config-new": Admin, "GET /api/v1/config": Admin,
 	}
 	fill := strings.NewReplacer("{name}", "dns", "{verb}", "reload", "{daemon}", "ospfd", "{node}", "n1", "{$}", "")

@@ -37,6 +37,10 @@ type Deps interface {
 	Reload(ctx context.Context) (text string, err error)
 	// Config gives the configuration in force, as text.
 	Config(ctx context.Context) (text string, err error)
+	// Reexec has srrd re-execute itself for who. It returns why that is not to be,
+	// or as soon as the new binary has proven itself; the answer to this request
+	// is awaited before it takes over.
+	Reexec(ctx context.Context, who string) (text string, err error)
 	// Shutdown stops the services in order and then srrd. It returns at once.
 	Shutdown(ctx context.Context) error
 }
@@ -60,6 +64,10 @@ type Config struct {
 	// Connections bounds how many there are at a time, where that must be less
 	// than maxConnections; 0: it must not.
 	Connections int
+
+	// Secret is that of a server that this one follows in the same process, so
+	// that forms it has sent are still good; zero: a new one.
+	Secret [32]byte
 
 	Log   *slog.Logger // nil: none
 	Audit *slog.Logger // nil: Log
@@ -123,8 +131,10 @@ func New(cfg Config) (*Server, error) {
 		cfg.Now = time.Now
 	}
 	s := &Server{cfg: cfg, requests: make(chan struct{}, maxRequests), watchers: newWatchers(), pages: sync.OnceValues(parsePages)}
-	if _, err := rand.Read(s.secret[:]); err != nil {
-		return nil, fmt.Errorf("web: making a secret: %w", err)
+	if s.secret = cfg.Secret; s.secret == [32]byte{} {
+		if _, err := rand.Read(s.secret[:]); err != nil {
+			return nil, fmt.Errorf("web: making a secret: %w", err)
+		}
 	}
 	var err error
 	if cfg.TLS != nil {
@@ -135,6 +145,9 @@ func New(cfg Config) (*Server, error) {
 	s.handler = s.guard(s.routes())
 	return s, nil
 }
+
+// Secret is for the server that follows this one.
+func (s *Server) Secret() [32]byte { return s.secret }
 
 // ServeHTTP answers one request; Run serves it to the world. The person is
 // taken from the connection (see Run) or the client certificate.
@@ -224,6 +237,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /router/{daemon}/configure", Admin, routerConfigure, false},
 		{"GET /admin", Viewer, adminPage, false},
 		{"POST /admin/reload", Admin, adminReload, false},
+		{"POST /admin/reexec", Admin, adminReexec, false},
 		{"POST /admin/shutdown", Admin, adminShutdown, false},
 		{"GET /help", Viewer, helpPage, false},
 		{"GET /switch", Viewer, switchNode, false},

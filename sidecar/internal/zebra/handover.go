@@ -131,3 +131,12 @@ func Resume(cfg Config, h *Handover, conn net.Conn) (*Port, error) {
 	p.loop.routes = p.given.routes
 	return p, nil
 }
+
+// CheckHandover says whether this build could go on with h.
+func CheckHandover(h *Handover) error {
+	if h.release == "" {
+		return nil
+	}
+	_, err := zapi.DialectFor(h.release)
+	return err
+}
