@@ -64,7 +64,9 @@ func TestRoutesGoOnInAnotherProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := run(r)
-	a := func(s string) zapi.Announcement { return zapi.Announcement{Prefix: netip.MustParsePrefix(s), Interface: 1} }
+	a := func(s string) zapi.Announcement {
+		return zapi.Announcement{Prefix: netip.MustParsePrefix(s), Interface: 1}
+	}
 	if err := r.Set(a("10.0.0.1/32")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -98,11 +97,9 @@ type field struct {
 }
 
 var (
-	timeType      = reflect.TypeFor[time.Time]()
-	errorType     = reflect.TypeFor[error]()
-	marshalType   = reflect.TypeFor[encoding.BinaryMarshaler]()
-	unmarshalType = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	netipTypes    = []reflect.Type{reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[netip.Prefix]()}
+	timeType   = reflect.TypeFor[time.Time]()
+	errorType  = reflect.TypeFor[error]()
+	netipTypes = []reflect.Type{reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[netip.Prefix]()}
 )
 
 // planOf takes a type apart, once.

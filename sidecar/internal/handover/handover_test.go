@@ -44,7 +44,7 @@ type house struct {
 	f       float64
 	text    string
 	raw     []byte
-	none    []byte
+	None    []byte
 	list    []string
 	array   [3]wire
 	words   map[colour]string
@@ -54,7 +54,7 @@ type house struct {
 	err     error
 	in      inner
 	port    netip.AddrPort
-	do      func() int
+	Do      func() int
 	scratch int
 	flag    *bool
 	set     map[string]struct{}

@@ -18,7 +18,7 @@ const (
 // duties are those of the commands, by their first word.
 var duties = map[string]Duty{
 	"daemon": DutyRule,
-	"show": DutyLook, "why": DutyLook, "help": DutyLook,
+	"show":   DutyLook, "why": DutyLook, "help": DutyLook,
 	"service": DutyAct, "node": DutyAct, "cluster": DutyAct,
 	"ospf": DutyRoute, "zebra": DutyRoute,
 	"watch": DutyClient, "simulate": DutyClient, "terminal": DutyClient, "exit": DutyClient, "quit": DutyClient,
