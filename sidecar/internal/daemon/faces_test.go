@@ -39,6 +39,7 @@ func (still) Reload(context.Context) (string, error)               { return "", 
 func (still) Plan(context.Context) (string, error)                 { return "", errStill }
 func (still) Config(context.Context) (string, error)               { return "", errStill }
 func (still) Shutdown(context.Context) error                       { return errStill }
+func (still) Reexec(context.Context, string) (string, error)       { return "", errStill }
 func now() time.Time                                               { return viewtest.Now }
 func anybody(netip.AddrPort, netip.AddrPort) (p web.Person, err error) {
 	return web.Person{Name: "alice", Role: web.Admin}, nil
