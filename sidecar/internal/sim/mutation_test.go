@@ -50,9 +50,9 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif l == nil {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
-	// Holders.
+	// Holders. That one stops for nobody who does not claim is kept twice: only who
+	// has it, or may run it, is looked at.
 	{"a holder yields to a better claimant", "decide.go", "\tby, ok := n.betterClaimant(u, self)\n\tif !ok {", "\tby, ok := n.betterClaimant(u, self)\n\tif ok = false; !ok {"},
-	{"a holder stops for nobody who does not claim", "decide.go", "\tfor r := range u.busy {\n\t\tif !r.claims() {\n\t\t\tcontinue\n\t\t}\n\t\tif c := u.candidate(r); c.better(best) &&", "\tfor r := range u.rivals {\n\t\tif c := u.candidate(r); c.better(best) &&"},
 	{"who never claims is passed over", "absorb.go", "\t\t\ts.passed[v.Awaited] = v.AwaitedStamp\n", ""},
 	{"one passed over stays so until its LSA changes", "decide.go", "ok && was == stamp && !st.c.claims()", "ok && was != stamp && !st.c.claims()"},
 	// Pins.
