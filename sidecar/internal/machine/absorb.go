@@ -147,12 +147,15 @@ func (n *Node) ospfDown(why string) {
 		// Nothing can be said of the others now: it is we who do not hear. Who
 		// ran a strict service is remembered until it speaks again.
 		for _, o := range p.offers {
-			if o.counts && (o.feared() || o.s.fenceOnly()) && o.s.cfg != nil && o.s.strict() {
+			// Also where the service is not configured here: it may be by then.
+			if o.counts && (o.feared() || o.s.fenceOnly()) && (o.said.Flags.Has(advert.FlagStrict) || o.s.strict()) {
 				n.losses[p.id] = true
 				o.s.addLost(&lost{router: p.id, claim: o.said.Claim, since: n.now, host: p.name(),
 					failedStop: o.stuck()}) // until is set when we are in sync again
 			}
 		}
+	}
+	for _, p := range slices.Clone(n.peers) {
 		for _, o := range p.offers {
 			o.counts = false
 			n.count(o)

@@ -66,10 +66,12 @@ func (s *Sim) lastMet(h *host) time.Duration {
 }
 
 // lastHeard is when h last heard what other says of Sim.strict[k]: the two were
-// connected, h knew of it and took events, and other had said it.
+// connected, h had had the time to know of it and took events, and other had
+// said it.
 func (s *Sim) lastHeard(h, other *host, k int) time.Duration {
 	if at := other.spoke[k]; at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung &&
-		h.ospf.up && h.ospf.session != 0 && h.ospf.reach[other.id] && s.linked(h, other) {
+		h.ospf.up && h.ospf.session != 0 && h.ospf.reach[other.id] &&
+		s.t-h.ospf.since[other.id] > knownAfter && s.linked(h, other) {
 		return s.t
 	}
 	return h.heard[other.id][k]

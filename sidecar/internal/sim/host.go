@@ -272,6 +272,7 @@ func (s *Sim) register(h *host, d time.Duration) {
 		}
 		for j, other := range s.hosts[:s.nodes] {
 			if o.reach[j] = s.reaches(h, other); o.reach[j] && j != h.id {
+				o.since[j] = s.t
 				s.post(h, 0, machine.Reach{Router: other.router, Area: true, AS: true})
 			}
 		}

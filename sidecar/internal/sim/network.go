@@ -50,6 +50,7 @@ type ospfd struct {
 	given   map[int]bool
 	saidAt  map[int]time.Duration // originated last
 	reach   []bool                // as announced to srrd
+	since   []time.Duration       // when each was announced reachable last
 	full    int
 	blind   bool // zebra was lost, and ospfd has not looked for it since
 }
@@ -282,7 +283,7 @@ func (s *Sim) StartOSPFd(i int) {
 	}
 	s.witness()
 	s.Log("--- ospfd of %s starts", h.name)
-	h.ospf = ospfd{up: true, life: h.ospf.life + 1, given: map[int]bool{}, saidAt: map[int]time.Duration{}, reach: make([]bool, s.nodes)}
+	h.ospf = ospfd{up: true, life: h.ospf.life + 1, given: map[int]bool{}, saidAt: map[int]time.Duration{}, reach: make([]bool, s.nodes), since: make([]time.Duration, s.nodes)}
 	for _, e := range h.edges { // the others see a neighbour that does not know them
 		e.adjacent, e.back.adjacent = false, false
 	}
@@ -456,6 +457,9 @@ func (s *Sim) spf(h *host) {
 		if r := s.reaches(h, other); j != h.id && r != h.ospf.reach[j] {
 			s.witness()
 			h.ospf.reach[j] = r
+			if r {
+				h.ospf.since[j] = s.t
+			}
 			s.post(h, 0, machine.Reach{Router: other.router, Area: r, AS: r})
 		}
 	}
