@@ -67,10 +67,13 @@ type daemon struct {
 	lock    *os.File
 	reloads chan reload
 	// prepare has ospfd announce what the services in force need announced.
-	prepare   func(context.Context) error
-	reexecs   chan reexecution
-	drains    chan drain
-	webSecret atomic.Pointer[[32]byte] // of the pages' forms
+	prepare func(context.Context) error
+	reexecs chan reexecution
+	drains  chan drain
+	// askSignals and askConfigure ask those goroutines whether a signal that
+	// they have taken waits to be told to the machine.
+	askSignals, askConfigure chan chan<- bool
+	webSecret                atomic.Pointer[[32]byte] // of the pages' forms
 	// taken is what the srrd before has left; nil: this one begins.
 	taken *carried
 	// leftover are addresses that bear our mark from an earlier life; final
@@ -93,7 +96,8 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{opt: opt, log: opt.Log, board: view.NewBoard(), reloads: make(chan reload), reexecs: make(chan reexecution), drains: make(chan drain)}
+	d := &daemon{opt: opt, log: opt.Log, board: view.NewBoard(), reloads: make(chan reload), reexecs: make(chan reexecution), drains: make(chan drain),
+		askSignals: make(chan chan<- bool), askConfigure: make(chan chan<- bool)}
 	d.adopt(c)
 	if opt.Handover != nil {
 		return d.takeOver(ctx, c)
@@ -405,6 +409,8 @@ func (d *daemon) signals(ctx context.Context) error {
 			return nil
 		case inbox <- machine.Shutdown{}:
 			inbox = nil
+		case answer := <-d.askSignals:
+			answer <- inbox != nil
 		case s := <-d.opt.Stop:
 			if stopping {
 				return fmt.Errorf("second signal (%s): ended without stopping the services in order", s)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -379,6 +380,35 @@ func block(on bool) error {
 	return nil
 }
 
+// unheard says whether something has come that the next srrd would not know of.
+// The signals are blocked by then.
+func (d *daemon) unheard() error {
+	// Stop waits until the runtime has put those it took before into their
+	// channels.
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGHUP)
+	signal.Stop(c)
+	// Who takes them from there is asked, each in its own goroutine: it answers
+	// between two of them.
+	late := time.NewTimer(flushTimeout)
+	defer late.Stop()
+	for _, ask := range []chan chan<- bool{d.askSignals, d.askConfigure} {
+		answer := make(chan bool, 1)
+		select {
+		case ask <- answer:
+		case <-late.C:
+			return errors.New("the configuration is being reloaded")
+		}
+		if <-answer {
+			return errors.New("a signal has come meanwhile")
+		}
+	}
+	if len(d.opt.Stop)+len(d.opt.Reload)+len(d.owner.inbox) > 0 {
+		return errors.New("something has come meanwhile")
+	}
+	return nil
+}
+
 // exec replaces the program. It returns why it did not.
 func (d *daemon) exec(h *standstill) error {
 	f, err := sealed(h.octets)
@@ -397,8 +427,8 @@ func (d *daemon) exec(h *standstill) error {
 		return fmt.Errorf("blocking signals: %w", err)
 	}
 	defer func() { _ = block(false) }() // as it was
-	if len(d.opt.Stop)+len(d.opt.Reload)+len(d.owner.inbox) > 0 {
-		return errors.New("a signal has come meanwhile")
+	if err := d.unheard(); err != nil {
+		return err
 	}
 	// Nothing may be forked while the descriptors are open to children.
 	syscall.ForkLock.Lock()

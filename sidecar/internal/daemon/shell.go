@@ -48,6 +48,8 @@ func (d *daemon) configure(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case answer := <-d.askConfigure:
+			answer <- false
 		case r := <-d.reloads:
 			text, err := d.reload(ctx)
 			r.answer <- reloaded{text, err}
