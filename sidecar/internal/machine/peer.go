@@ -23,6 +23,7 @@ type peer struct {
 	node     *advert.Node // the newest announcement in the database; nil: srrd is gone
 	last     advert.Node  // the last one ever heard
 	lost     bool         // it was reachable once and then was not
+	parted   bool         // it was unreachable since its newest word was heard
 	rejoins  bool         // reachable again, rejoin_hold not over
 	since    time.Time    // of its status
 	heard    time.Time
@@ -163,7 +164,7 @@ func (n *Node) hear(e LSASeen) {
 	if e.Body.Service != nil {
 		subject = e.Body.Service.Name
 	}
-	if n.cfg.Signed && n.overtaken(p, key, stamp, subject) {
+	if n.overtaken(p, key, stamp, subject) {
 		return
 	}
 	delete(n.refusedNow, key)
@@ -510,7 +511,7 @@ func (n *Node) reach(p *peer, change func()) {
 	}
 	switch {
 	case was && !now:
-		p.lost, p.rejoins = true, false
+		p.lost, p.rejoins, p.parted = true, false, true
 		p.since = n.now
 		n.cancelTimer(TimerKey{Kind: TimerRejoin, Router: p.id})
 		if p.node != nil {

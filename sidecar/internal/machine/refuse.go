@@ -87,8 +87,11 @@ func (n *Node) overtaken(p *peer, k badKey, st advert.Stamp, subject string) boo
 		if known || len(p.newest) < maxSubjects {
 			p.newest[subject] = st
 		}
-		if subject == "" && st.Incarnation > newest.Incarnation {
-			p.forgetLives(st.Incarnation)
+		if subject == "" {
+			p.parted = false
+			if st.Incarnation > newest.Incarnation {
+				p.forgetLives(st.Incarnation)
+			}
 		}
 		return false
 	}
@@ -96,6 +99,10 @@ func (n *Node) overtaken(p *peer, k badKey, st advert.Stamp, subject string) boo
 		if ref != k.ref && h.subject() == subject && h.stamp.Newer(st) {
 			return true
 		}
+	}
+	if p.parted && st.Incarnation < newest.Incarnation && !n.cfg.Signed {
+		p.newest = map[string]advert.Stamp{subject: st}
+		return false
 	}
 	n.refuse(k, advert.Replayed)
 	return true

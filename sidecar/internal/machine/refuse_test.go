@@ -126,24 +126,37 @@ func TestAnOldAnnouncementDoesNotRaiseADeadDaemon(t *testing.T) {
 }
 
 func TestWithoutKeysALifeOfALowerIncarnationIsHeard(t *testing.T) {
+	for _, c := range []struct{ signed, parted, heard bool }{{false, true, true}, {true, true, false}, {false, false, false}} {
+		t.Run(fmt.Sprintf("signed %t, unreachable in between %t", c.signed, c.parted), func(t *testing.T) {
+			lowerIncarnation(t, c.signed, c.parted, c.heard)
+		})
+	}
+}
+
+func lowerIncarnation(t *testing.T, signed, parted, heard bool) {
 	n := heardFrom(t, idle)
-	n.cfg.Signed = false
+	n.cfg.Signed = signed
+	if parted {
+		n.Step(t0, Reach{Router: r2})
+		n.Step(t0, Reach{Router: r2, Area: true, AS: true})
+	}
 	for _, g := range []uint32{0, 1} {
 		n.Step(t0, LSAGone{Router: r2, Ref: LSARef{Scope: ASScope, ID: g<<16 | DaemonID}})
 		n.Step(t0, gone(g))
 	}
-	web := idle
-	web.Incarnation = 3
 	n.Step(t0, LSASeen{Router: r2, Ref: LSARef{Scope: ASScope, ID: DaemonID}, Body: advert.Body{Node: &advert.Node{
 		Stamp: advert.Stamp{Incarnation: 3, Generation: 1}, Host: "n2", State: advert.Online}}})
-	said := saidUnder(0, 2, web)
+	said := saidUnder(0, 2, idle)
 	said.Body.Service.Incarnation = 3
 	n.Step(t0, said)
-	if got := offered(n); got != "stopped counts true" {
-		t.Errorf("believed: %s", got)
+	if got := n.byRouter[r2].node != nil; got != heard {
+		t.Errorf("the daemon is heard: %t, want %t", got, heard)
 	}
-	if got := refusedOf(n); got != "" {
-		t.Errorf("refused: %q", got)
+	if got := len(n.byRouter[r2].lsas) == 2; got != heard {
+		t.Errorf("the service is heard: %t, want %t", got, heard)
+	}
+	if got := refusedOf(n) == ""; got != heard {
+		t.Errorf("refused: %q", refusedOf(n))
 	}
 }
 

@@ -190,9 +190,9 @@ type Config struct {
 	Web      netip.AddrPort
 	Scope    Scope     // of the daemon's announcement where no service gives one
 	Services []Service // sorted by name, names unique
-	// Signed: LSAs are signed and checked, and so a replay is worth refusing.
-	// Without keys whoever can replay can also forge, and a node that lost its
-	// memory and whose clock went back must be heard.
+	// Signed: LSAs are signed and checked, so nothing older than what was heard
+	// is ever believed. Without keys a router that was gone may come back with a
+	// life of a lower incarnation: it lost its memory and its clock went back.
 	Signed bool
 
 	StartupHold     time.Duration

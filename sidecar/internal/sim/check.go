@@ -65,13 +65,19 @@ func (s *Sim) lastMet(h *host) time.Duration {
 	return h.met
 }
 
-// lastHeard is when h last heard what other says of Sim.strict[k]: the two were
-// connected, h had had the time to know of it and took events, and other had
+// hears reports whether h hears what other says of Sim.strict[k]: the two are
+// connected, h has had the time to know of it and takes events, and other has
 // said it.
-func (s *Sim) lastHeard(h, other *host, k int) time.Duration {
-	if at := other.spoke[k]; at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung &&
+func (s *Sim) hears(h, other *host, k int) bool {
+	at := other.spoke[k]
+	return at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung &&
 		h.ospf.up && h.ospf.session != 0 && h.ospf.reach[other.id] &&
-		s.t-h.ospf.since[other.id] > knownAfter && s.linked(h, other) {
+		s.t-h.ospf.since[other.id] > knownAfter && s.linked(h, other)
+}
+
+// lastHeard is when it did last.
+func (s *Sim) lastHeard(h, other *host, k int) time.Duration {
+	if s.hears(h, other, k) {
 		return s.t
 	}
 	return h.heard[other.id][k]
@@ -141,7 +147,7 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 		}
 		// One that began only after the two were parted could not be known
 		// (DESIGN section 5: without fence or members).
-		if heard := s.lastHeard(h, other, k); s.t-heard < hold && (heard == s.t || heard > u.since+knownAfter) {
+		if heard := s.lastHeard(h, other, k); s.t-heard < hold && (s.hears(h, other, k) || heard > u.since+knownAfter) {
 			s.violate("%s starts the strict service %s while %s runs it, heard %s ago", h.name, a.Service, other.name, s.t-heard)
 		}
 	}
