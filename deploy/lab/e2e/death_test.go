@@ -20,7 +20,10 @@ func mortals() *lab.Topology {
 	return threeNodes(services{
 		"web":  "addresses: 10.250.0.1\n",
 		"mail": "addresses: 10.250.0.2\naddress: alias\nannounce: redistribute\n",
-		"disk": "",
+		// Without bfdd the nodes lose each other and come back one by one: for some
+		// seconds two of them can each see the third and not the other. Only lost_hold
+		// keeps a resource without a fence from running on both sides of that.
+		"disk": "lost_hold: 5s\n",
 	})
 }
 
@@ -85,6 +88,9 @@ func (c *cluster) watchfrr(node string, dead []string) {
 	c.Helper()
 	if slices.Contains(dead, "zebra") {
 		for _, d := range frrNames {
+			if slices.Contains(dead, d) {
+				continue // gone, or about to be
+			}
 			if pid, err := c.lab.PID(node, d); err != nil || pid != 0 {
 				c.kill(node, d)
 			}
@@ -267,6 +273,10 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 		}},
 		{"vtysh writes while services run", "", func(c *cluster) { c.withEtc("n1", "touch /etc/frr/frr.conf && vtysh -c 'write memory'") }},
 	} {
+		if strings.HasPrefix(h.name, "frr-reload.py") && len(daemonDirs) > 0 {
+			t.Log("not run: frr-reload.py is there for the machine's own FRR only, and speaks its language")
+			continue
+		}
 		c.sub(h.name, func(c *cluster) {
 			logged := c.logLength("n1")
 			h.does(c)
