@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,7 +49,7 @@ func upWith(t *testing.T, topo *lab.Topology, o lab.Options) *cluster {
 	}
 	mix(topo)
 	o.Name = fmt.Sprintf("e%d-%d", os.Getpid(), labs.Add(1))
-	o.Binaries = programs
+	o.Binaries = cmp.Or(o.Binaries, programs)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	l, err := lab.Up(ctx, topo, o)
