@@ -146,6 +146,38 @@ func TestWhatCameOfItIsSaidOnceAndToTheSamePerson(t *testing.T) {
 	}
 }
 
+// The srrd that answers is not the one that is asked next: what it keeps in its
+// memory for the next page is gone, what it keeps in its events is not.
+func TestAReexecutionIsToldByTheEventsAndARefusalByThePage(t *testing.T) {
+	var log bytes.Buffer
+	s, f := newServer(t, Admin, func(c *Config) { c.Audit = slog.New(slog.NewTextHandler(&log, nil)) })
+	if body := get(t, s, "/admin").Body.String(); !strings.Contains(body, `action="/admin/reexec"`) {
+		t.Errorf("no button on %s", body)
+	}
+	f.answer = "version 2 takes over from 1"
+	if w := post(t, s, "/admin/reexec", nil); w.Code != 303 || w.Header().Get("Location") != "/events" {
+		t.Errorf("status %d, led to %q", w.Code, w.Header().Get("Location"))
+	}
+	if !strings.Contains(log.String(), `what="daemon reexec" before="" after="version 2 takes over from 1" outcome=done`) {
+		t.Errorf("the audit log has %s", log.String())
+	}
+	f.answer, f.refusal = "", errors.New("srrd goes on as it is: it is not srrd")
+	to := post(t, s, "/admin/reexec", nil).Header().Get("Location")
+	if body := get(t, s, to).Body.String(); !strings.HasPrefix(to, "/admin?said=") || !strings.Contains(body, `role="alert">srrd goes on as it is: it is not srrd`) {
+		t.Errorf("led to %q: %s", to, body)
+	}
+	if !strings.Contains(log.String(), `outcome="refused: srrd goes on as it is`) {
+		t.Errorf("the audit log has %s", log.String())
+	}
+	o, _ := newServer(t, Operator)
+	if body := get(t, o, "/admin").Body.String(); strings.Contains(body, "reexec") {
+		t.Error("an operator has the button")
+	}
+	if w := post(t, o, "/admin/reexec", nil); w.Code != 403 {
+		t.Errorf("an operator gets %d", w.Code)
+	}
+}
+
 func TestAViewerMayOnlyLook(t *testing.T) {
 	for _, tc := range []struct {
 		command string

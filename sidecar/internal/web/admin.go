@@ -73,7 +73,13 @@ func adminReload(r *request) error {
 func adminReexec(r *request) error {
 	text, err := r.cfg.Deps.Reexec(r.ctx, r.person.Name)
 	r.audit("daemon reexec", "", text, err)
-	return r.back("/admin", "re-execution: "+text, err)
+	if err != nil {
+		return r.back("/admin", "", err)
+	}
+	// What this srrd has to say goes with it; its events go to the next one, and
+	// tell how it went.
+	http.Redirect(r.ResponseWriter, r.Request, "/events", http.StatusSeeOther)
+	return nil
 }
 
 func adminShutdown(r *request) error {

@@ -73,6 +73,10 @@ func TestEveryPageIsAsItsGolden(t *testing.T) {
 			golden(t, p.name+".html", get(t, s, p.path).Body.String())
 		})
 	}
+	t.Run("admin, who may all", func(t *testing.T) {
+		s, _ := newServer(t, Admin)
+		golden(t, "admin-for-an-admin.html", get(t, s, "/admin").Body.String())
+	})
 }
 
 func TestEveryTemplateIsWalked(t *testing.T) {
