@@ -10,6 +10,7 @@ func manual() string {
 	return man.Page(newRoot(&command{}), 8,
 		man.Section{Title: "SIGNALS", Items: []man.Item{
 			{Term: "SIGHUP", Text: "reads the configuration again, as `srrsh -c reload` does; if anything in it is wrong, the one in force stays"},
+			{Term: "SIGUSR2", Text: "goes on with the srrd that is installed now, in the same process and with the same connections, as `srrsh -c \"daemon reexec\"` does; no service stops and no other node notices. If the new one cannot take over, the old one goes on, and says why in its log and `show events`"},
 			{Term: "SIGTERM, SIGINT", Text: "stops the services in order, which other nodes then start, and ends; a second one ends srrd at once"},
 		}},
 		man.Section{Title: "EXIT STATUS", Items: []man.Item{
