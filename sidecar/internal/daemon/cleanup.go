@@ -58,7 +58,8 @@ type cleaner struct {
 // srrd does, for a node on which none is to be started: kernel routes and
 // addresses of our protocol number, table and label, statements noted as ours
 // in FRR's configuration, LSAs of type 222 under our router id, routes a dead
-// zebra left, sockets. It refuses while srrd runs.
+// zebra left, sockets, and first of all primitives that go on though their srrd
+// was killed. It refuses while srrd runs.
 func CleanUp(ctx context.Context, c *config.Config, o Cleanup) error {
 	locked, err := lock(filepath.Join(c.Daemon.RunDir, "srrd.lock"))
 	switch {
@@ -110,6 +111,7 @@ func (k *cleaner) fail(err error) {
 // stopped stops the services that may run here, if that is wanted, and gives
 // those that may still.
 func (k *cleaner) stopped(ctx context.Context) []machine.Mark {
+	orphans := k.orphans(ctx)
 	var marks []machine.Mark
 	if k.DryRun { // reading them removes those of an earlier boot
 		names, err := filepath.Glob(filepath.Join(k.c.Daemon.RunDir, "marks", "*.json"))
@@ -123,6 +125,7 @@ func (k *cleaner) stopped(ctx context.Context) []machine.Mark {
 		for _, p := range problems {
 			k.fail(p)
 		}
+		marks = primitive.WithOrphans(marks, orphans)
 	}
 	switch {
 	case len(marks) == 0:
@@ -139,6 +142,28 @@ func (k *cleaner) stopped(ctx context.Context) []machine.Mark {
 		return nil
 	}
 	return k.stop(ctx, marks)
+}
+
+// orphans ends the primitives that outlived a srrd that was killed.
+func (k *cleaner) orphans(ctx context.Context) []primitive.Orphan {
+	if k.DryRun {
+		found, problems := primitive.Orphans(k.c.Daemon.RunDir)
+		k.fail(errors.Join(problems...))
+		for _, o := range found {
+			k.say("%s: would kill it", o)
+		}
+		return nil
+	}
+	found, problems := primitive.EndOrphans(ctx, k.c.Daemon.RunDir)
+	k.fail(errors.Join(problems...))
+	for _, o := range found {
+		if o.Err != nil {
+			k.fail(fmt.Errorf("%s and goes on: %w", o, o.Err))
+			continue
+		}
+		k.say("%s: killed", o)
+	}
+	return found
 }
 
 // stop runs the stop primitives, dependents before what they depend on, and

@@ -116,11 +116,29 @@ func Run(ctx context.Context, opt Options) error {
 	if warning != nil {
 		d.log.Warn("the memory of earlier lives is not used", "err", warning)
 	}
+	orphans := d.endOrphans(ctx, c)
 	marks, problems := primitive.Marks(c.Daemon.RunDir)
 	for _, p := range problems {
 		d.log.Warn("a mark of an earlier life is damaged", "err", p)
 	}
-	return d.run(ctx, c, mem, marks)
+	return d.run(ctx, c, mem, primitive.WithOrphans(marks, orphans))
+}
+
+// endOrphans ends the primitives that outlived a srrd that was killed, before
+// anything is asked or adopted: what they do would be done behind our back.
+func (d *daemon) endOrphans(ctx context.Context, c *config.Config) []primitive.Orphan {
+	orphans, problems := primitive.EndOrphans(ctx, c.Daemon.RunDir)
+	for _, p := range problems {
+		d.log.Warn("what an earlier life left running is not all known", "err", p)
+	}
+	for _, o := range orphans {
+		if o.Err != nil {
+			d.log.Error(o.String()+" and goes on: the service may still run", "service", o.Service, "err", o.Err)
+			continue
+		}
+		d.log.Warn(o.String()+": killed", "service", o.Service)
+	}
+	return orphans
 }
 
 func (d *daemon) run(ctx context.Context, c *config.Config, mem machine.Memory, marks []machine.Mark) error {

@@ -302,6 +302,77 @@ func TestASecondLifeGoesOnWithWhatAnEarlierOneLeft(t *testing.T) {
 	l.end("<nil>")
 }
 
+func TestAPrimitiveThatOutlivedAKilledSrrdIsEndedBeforeAnythingIsAsked(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	s := newSuite(t)
+	orphan := exec.Command("sleep", "1000")
+	orphan.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := orphan.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- orphan.Wait() }()
+	t.Cleanup(func() { _ = unix.Kill(-orphan.Process.Pid, unix.SIGKILL) })
+	boot := strings.TrimSpace(mustRead(t, files{t, "/proc/sys/kernel/random"}, "boot_id"))
+	stat := strings.Fields(mustRead(t, files{t, fmt.Sprintf("/proc/%d", orphan.Process.Pid)}, "stat"))
+	s.write("run/runs/web.json", fmt.Sprintf(`{"version":1,"boot_id":%q,"service":"web","primitive":"start","pid":%d,"start":%s}`, boot, orphan.Process.Pid, stat[21]))
+	s.write("run/marks/web.json", fmt.Sprintf(`{"version":1,"boot_id":%q,"service":"web","claim":1}`, boot))
+	s.write("web/Makefile", mustRead(t, s.files, "web/Makefile")+fmt.Sprintf("status:\n\t@! grep -qs '^State:.[^Z]' /proc/%d/status || touch asked-too-early\n", orphan.Process.Pid))
+	l := s.start(t)
+	select {
+	case err := <-ended:
+		if err == nil || err.Error() != "signal: killed" {
+			t.Errorf("the orphan: %v", err)
+		}
+	case <-time.After(patience): // a bound for a broken test, not a wait
+		t.Fatalf("the orphan runs still; log:\n%s", l.log)
+	}
+	s.ownRoute(t, 0x80000001)
+	l.until("show service web", "active/started")
+	if _, err := os.Stat(filepath.Join(s.dir, "web/asked-too-early")); err == nil {
+		t.Error("status was asked while the orphan ran")
+	}
+	if want := fmt.Sprintf("start of web of the life before was still running (pid %d): killed", orphan.Process.Pid); !strings.Contains(l.log.String(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, l.log)
+	}
+}
+
+func TestCleanUpEndsWhatOutlivedAKilledSrrd(t *testing.T) {
+	f := newFiles(t)
+	orphan := exec.Command("sleep", "1000")
+	orphan.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := orphan.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Kill(-orphan.Process.Pid, unix.SIGKILL)
+		_ = orphan.Wait() // killed
+	})
+	boot := strings.TrimSpace(mustRead(t, files{t, "/proc/sys/kernel/random"}, "boot_id"))
+	stat := strings.Fields(mustRead(t, files{t, fmt.Sprintf("/proc/%d", orphan.Process.Pid)}, "stat"))
+	f.write("run/runs/web.json", fmt.Sprintf(`{"version":1,"boot_id":%q,"service":"web","primitive":"stop","pid":%d,"start":%s}`, boot, orphan.Process.Pid, stat[21]))
+	opt, _ := f.options()
+	c, err := load(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := fmt.Sprintf("stop of web of the life before was still running (pid %d)", orphan.Process.Pid)
+	for _, dry := range []bool{true, false} {
+		var out strings.Builder
+		k := &cleaner{Cleanup: Cleanup{DryRun: dry, Out: &out}, c: c}
+		k.orphans(t.Context())
+		want := found + map[bool]string{true: ": would kill it\n", false: ": killed\n"}[dry]
+		if out.String() != want || k.left != nil {
+			t.Errorf("%q %v, want %q", out.String(), k.left, want)
+		}
+		if _, err := os.Stat(filepath.Join(f.dir, "run/runs/web.json")); (err == nil) != dry {
+			t.Errorf("dry run %v, the note: %v", dry, err)
+		}
+	}
+}
+
 func TestAnAddressThatOspfdKeptFromAnEarlierLifeIsCleared(t *testing.T) {
 	if !alone(t) {
 		return

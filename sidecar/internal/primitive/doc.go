@@ -35,6 +35,12 @@
 // running. No other primitive waits for them: one of the same service follows as
 // soon as the check before it is cancelled.
 //
+// What changes something (all but check and status) is noted under RunDir/runs
+// while it runs, by process number and start time. When srrd was killed
+// meanwhile, it goes on: the next start of srrd ends it first (EndOrphans), with
+// its group, so that no start ends after its service was found not to run. Between
+// fork and note lie some microseconds for which that does not hold.
+//
 // # Watches
 //
 // After Watch{On: true} the end of the service's process is told by one

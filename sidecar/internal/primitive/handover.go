@@ -194,6 +194,8 @@ func Resume(c Config, h *Handover) (*Port, error) {
 				j.running = &running{pid: hj.pid, began: hj.began, over: hj.over, why: hj.why, kill: hj.kill, direct: hj.direct, ignore: hj.ignore, out: hj.out.open()}
 				if gated(j.run.Primitive) {
 					p.gate.running++
+				} else { // the srrd before may be one that did not do this
+					p.note(hl.service, j.run.Primitive, hj.pid)
 				}
 			}
 			l.queue = append(l.queue, j)

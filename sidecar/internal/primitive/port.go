@@ -63,6 +63,8 @@ type Port struct {
 	drop   bool // children would inherit capabilities
 	// bus connects to the system bus; another one in tests.
 	bus func(...dbus.ConnOption) (*dbus.Conn, error)
+	// boot tells this boot from the next.
+	boot func() (string, error)
 
 	mu      sync.Mutex
 	lines   map[string]*line
@@ -102,7 +104,8 @@ type job struct {
 // New makes a port; nothing happens before Run.
 func New(c Config) *Port {
 	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{},
-		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus}
+		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus,
+		boot: sync.OnceValues(boot)}
 }
 
 // Do takes an action and returns at once. Actions that are not of this port
@@ -245,6 +248,9 @@ func (p *Port) work(ctx context.Context, l *line) {
 			p.config.Emit(notRun(j.run, machine.OutcomeCancelled, "cancelled before it began"))
 		case !gated(j.run.Primitive):
 			p.config.Emit(p.run(ctx, j))
+			if j.running != nil { // after it was told: nobody waits for this
+				p.unnote(l.service)
+			}
 		case j.running != nil || p.enter(ctx, j): // one taken over is inside
 			done := p.run(ctx, j)
 			p.gate.leave()

@@ -129,6 +129,9 @@ func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text str
 		r.over = r.began.Add(a.Timeout)
 	}
 	j.running = r
+	if noted(a.Primitive) {
+		p.note(a.Service, a.Primitive, r.pid)
+	}
 	return 0, "", true
 }
 

@@ -277,17 +277,7 @@ func readPIDFile(path string) (pid int, written time.Time, err error) {
 // beginning is when a process began, by the clock as it is set now; false
 // where /proc does not say.
 func beginning(pid int) (time.Time, bool) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return time.Time{}, false
-	}
-	// The name in parentheses may hold anything; starttime is field 22
-	// (proc_pid_stat(5)), the 20th behind it.
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return time.Time{}, false
-	}
-	ticks, err := strconv.ParseInt(string(fields[19]), 10, 64)
+	st, err := statOf(pid)
 	if err != nil {
 		return time.Time{}, false
 	}
@@ -295,5 +285,5 @@ func beginning(pid int) (time.Time, bool) {
 	if err := errors.Join(unix.ClockGettime(unix.CLOCK_BOOTTIME, &up), unix.ClockGettime(unix.CLOCK_REALTIME, &now)); err != nil {
 		return time.Time{}, false
 	}
-	return time.Unix(0, now.Nano()-up.Nano()).Add(time.Duration(ticks) * (time.Second / userHZ)), true
+	return time.Unix(0, now.Nano()-up.Nano()).Add(time.Duration(st.start) * (time.Second / userHZ)), true
 }
