@@ -210,6 +210,11 @@ func walkTheNode(b *browser) {
 	b.gone("#node", regexp.MustCompile(`draining`))
 	b.press("#do-online")
 	b.sees("#node", regexp.MustCompile(`online`))
+	// The next page comes from another srrd than the one that was asked for it.
+	b.press("#do-reexec")
+	b.sees("#events", regexp.MustCompile(`srrd \S+ has taken over from \S+, as root wanted`))
+	b.sees("#lamp", regexp.MustCompile(`^live$`))
+	b.judge("events-after-a-reexecution", false)
 }
 
 // walkTheLivePage looks at what the script does between two pages: it follows
