@@ -171,7 +171,7 @@ func TestReexecution(t *testing.T) {
 	const address, router = "10.250.5.1", "10.255.1.1"
 	c := upWith(t, patient(threeLinks(services{
 		"web":   "addresses: " + address + "\npreference: {{if eq .Host \"n1\"}}200{{else}}50{{end}}\n",
-		"quiet": "addresses: 10.250.5.2\ncheck: {interval: 0s}\npreference: {{if eq .Host \"n1\"}}200{{else}}50{{end}}\n",
+		"quiet": "addresses: 10.250.5.2\ncheck: {interval: 0s}\ntimeouts: {start: 20s}\npreference: {{if eq .Host \"n1\"}}200{{else}}50{{end}}\n",
 		// Only for n2 and n3: what they say of it is news to n1, and nothing else.
 		"other": "enabled: {{if eq .Host \"n1\"}}no{{else}}yes{{end}}\npreference: {{if eq .Host \"n3\"}}200{{else}}50{{end}}\nbest_effort: yes\nlost_hold: 1s\n",
 	})), lab.Options{Binaries: mine})
@@ -261,6 +261,28 @@ func TestReexecution(t *testing.T) {
 			if e.Seq > seq && e.Level != "info" && e.Level != "debug" && e.Service != "other" {
 				c.Errorf("n1 says %s: %s %s", e.Level, e.Service, e.Text)
 			}
+		}
+	})
+
+	c.sub("a start under way goes on, and ends in the srrd that came after", func(c *cluster) {
+		c.moves("quiet", "n2")
+		open := c.gate("n1", "quiet", "start")
+		before := len(c.primitives("quiet", "n1"))
+		c.does("n1", "service quiet move n1")
+		c.await("n1 starts it", func() error {
+			all := c.primitives("quiet", "n1")
+			if len(all) == before || all[len(all)-1].primitive != "start" {
+				return errNotYet
+			}
+			return nil
+		})
+		for range 3 {
+			c.answers("n1", "daemon reexec", "has taken over from")
+		}
+		open()
+		c.awaitHolder("quiet", "n1")
+		if n := count(order(c.primitives("quiet", "n1")[before:]), "start"); n != 1 {
+			c.Errorf("it was started %d times", n)
 		}
 	})
 
