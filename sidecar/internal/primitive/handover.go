@@ -23,6 +23,7 @@ type Handover struct {
 	watches  []heldWatch
 	outputs  []heldOutput // of ended runs
 	markErrs map[string]error
+	askers   []int // makes that are asked of their Makefiles
 }
 
 type heldLine struct {
@@ -79,7 +80,12 @@ type Held struct {
 }
 
 // Release has the port go on.
-func (h *Held) Release() { h.once.Do(h.port.busy.Unlock) }
+func (h *Held) Release() {
+	h.once.Do(func() {
+		askers.Unlock()
+		h.port.busy.Unlock()
+	})
+}
 
 // Hold brings the port to rest: primitives go on running, and nothing is begun
 // or told until Release. Do must not be called meanwhile.
@@ -99,7 +105,12 @@ func (p *Port) Hold(ctx context.Context) (*Held, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("primitives do not come to rest: %w", context.Cause(ctx))
 	}
+	askers.Lock()
 	h := &Held{State: &Handover{}, port: p}
+	for pid := range askers.pids {
+		h.State.askers = append(h.State.askers, pid)
+	}
+	slices.Sort(h.State.askers)
 	if err := h.take(p); err != nil {
 		h.Release()
 		return nil, err
@@ -177,6 +188,9 @@ func sorted[V any](m map[string]V) []string {
 func Resume(c Config, h *Handover) (*Port, error) {
 	p := New(c)
 	p.outputs = map[string][]*output{}
+	for _, pid := range h.askers {
+		go reapAsker(pid) // it ends soon: nobody reads what it writes any more
+	}
 	for service, err := range h.markErrs {
 		p.markErrs[service] = err
 	}

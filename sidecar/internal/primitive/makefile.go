@@ -195,6 +195,42 @@ func (t *Targets) ask(ctx context.Context, of reading) (*answer, error) {
 // nothing is a goal that does nothing, given to make because it wants one.
 const nothing = "__srrd_nothing__"
 
+// askers are the makes that are asked just now. They are children of the process,
+// whichever port or check asks: who takes the process over has to reap them. The
+// lock is held while a port is at rest, so that none begins unknown.
+var askers = struct {
+	sync.Mutex
+	pids map[int]bool
+}{pids: map[int]bool{}}
+
+// runAsker is cmd.Run for a make that is asked.
+func runAsker(cmd *exec.Cmd) error {
+	askers.Lock()
+	err := cmd.Start()
+	if err == nil {
+		askers.pids[cmd.Process.Pid] = true
+	}
+	askers.Unlock()
+	if err != nil {
+		return err
+	}
+	err = cmd.Wait()
+	askers.Lock()
+	delete(askers.pids, cmd.Process.Pid)
+	askers.Unlock()
+	return err
+}
+
+// reapAsker waits for a child that an srrd before asked: its answer is of no use to
+// anybody, and nobody else knows of it.
+func reapAsker(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return // ended, or ECHILD: it was reaped before
+		}
+	}
+}
+
 // database has make print what it has read: -p the database, -q and -n run no
 // recipe, -r leaves out make's own rules. Its own variables are not left out: a
 // Makefile may use them. quiet says that it had nothing to complain of.
@@ -209,7 +245,7 @@ func database(ctx context.Context, dir string, who identity) (db []byte, quiet b
 	out := &bounded{limit: 8 << 20}
 	words := &bounded{limit: 4 << 10}
 	cmd.Stdout, cmd.Stderr = out, words
-	err = cmd.Run()
+	err = runAsker(cmd)
 	if ctx.Err() != nil {
 		return nil, false, fmt.Errorf("make could not read it within %s", askTimeout)
 	}

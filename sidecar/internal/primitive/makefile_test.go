@@ -2,7 +2,9 @@ package primitive
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,4 +124,17 @@ func TestAFenceIsATargetOnlyWhereItIsWanted(t *testing.T) {
 	if err := v.Validate(t.Context(), "disk", dir, "", machine.PrimFence); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAMakeThatAnSrrdBeforeAskedIsReaped(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	reapAsker(pid)
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	reapAsker(pid) // a second time it is nobody's child
 }
