@@ -47,7 +47,7 @@ const daemonConfig = `host: {{.Host}}
 state_dir: {{.StateDir}}
 run_dir: {{.RunDir}}
 services_dir: {{.ServicesDir}}
-startup_hold: 500ms
+startup_hold: 2s
 rejoin_hold: 500ms
 claim_timeout: 500ms
 loss_detection: 500ms
