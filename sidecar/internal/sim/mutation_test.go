@@ -53,7 +53,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	// Holders. That one stops for nobody who does not claim is kept twice: only who
 	// has it, or may run it, is looked at.
 	{"a holder yields to a better claimant", "decide.go", "\tby, ok := n.betterClaimant(u, self)\n\tif !ok {", "\tby, ok := n.betterClaimant(u, self)\n\tif ok = false; !ok {"},
-	{"who never claims is passed over", "absorb.go", "\t\t\ts.passed[v.Awaited] = v.AwaitedStamp\n", ""},
+	{"who never claims is passed over", "timer.go", "\t\t\ts.passed[v.Awaited] = v.AwaitedStamp\n", ""},
 	{"one passed over stays so until its LSA changes", "decide.go", "ok && was == stamp && !st.c.claims()", "ok && was != stamp && !st.c.claims()"},
 	// Pins.
 	{"a pin is void when its target is no candidate", "plan.go", "\tcase s.pinSeen:\n", "\tcase false:\n"},

@@ -1,0 +1,145 @@
+package machine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/srrd/srrd/sidecar/internal/advert"
+)
+
+// Timers: what a time that is over changes, and what a node does that did not run
+// while they came due.
+
+func (n *Node) timerFired(e TimerFired) {
+	if n.timers[e.Key] != e.Gen {
+		return
+	}
+	n.overslept(n.now.Sub(n.due[e.Key]))
+	n.cancelTimer(e.Key)
+	if s := n.byName[e.Key.Service]; s != nil && e.Key.Service != "" {
+		n.touch(s)
+		n.serviceTimer(s, e.Key)
+		return
+	}
+	switch e.Key.Kind {
+	case TimerHolding:
+		n.touchAll()
+	case TimerRejoin:
+		if e.Key.Router == n.router {
+			n.returned()
+			return
+		}
+		if p := n.byRouter[e.Key.Router]; p != nil && p.rejoins {
+			p.rejoins, p.lost = false, false
+			p.since = n.now
+			if p.node != nil {
+				n.note(LevelInfo, "", fmt.Sprintf("node %s (%s) is back", p.name(), p.id))
+			}
+			n.recount(p)
+		}
+	case TimerAlone:
+		n.aloneTimer()
+	case TimerFlush:
+		n.flushDue()
+	case TimerEcho:
+		n.daemonEcho()
+	case TimerRetry:
+		n.daemonDue = true
+	}
+}
+
+// overslept has a node that did not run for a while hear what came meanwhile,
+// for rejoin_hold, before it takes a strict service: the timer may be taken
+// before the news that waits behind it.
+func (n *Node) overslept(by time.Duration) {
+	if by < late {
+		return
+	}
+	for _, s := range n.services {
+		if s.cfg != nil && s.strict() && s.phase.begun() && has(s.phase.state()) > 0 && by > n.lostHold(s)/2 {
+			s.stoodStill = true
+			n.touch(s)
+		}
+	}
+	if !n.ospf.latched || n.ospf.returning {
+		return
+	}
+	if by >= lateTold {
+		n.note(LevelWarning, "", fmt.Sprintf("srrd did not run for %s or more", by.Round(time.Millisecond)))
+	}
+	n.returns()
+	n.touchAll()
+}
+
+// stayAlive has a strict holder look at the clock often enough to notice that
+// the node stood still for half of lost_hold, as a frozen machine does: by the
+// whole of it somebody else may run what runs here (DESIGN section 5).
+func (n *Node) stayAlive(s *service) {
+	if s.cfg != nil && s.strict() && s.phase.announced() {
+		n.setTimer(s.timer(TimerAlive), n.now.Add(n.lostHold(s)/4))
+	}
+}
+
+// aloneTimer ends the wait for a neighbour.
+func (n *Node) aloneTimer() {
+	if n.ospf.latched || !n.ospf.up {
+		return
+	}
+	n.ospf.alone = n.ospf.full == 0
+	if n.ospf.full > 0 {
+		// A neighbour that never gets beyond Init or Loading must not keep
+		// the whole node out.
+		n.note(LevelWarning, "", fmt.Sprintf("in sync without %d neighbours that do not become Full", n.ospf.between))
+		n.ospf.between = 0
+	}
+	n.latch()
+}
+
+// serviceTimer takes a timer that belongs to one service.
+func (n *Node) serviceTimer(s *service, k TimerKey) {
+	switch k.Kind {
+	case TimerClaim:
+		v := s.verdict
+		if v.Want == WantStand && v.Awaited != 0 {
+			if s.passed == nil {
+				s.passed = map[RouterID]advert.Stamp{}
+			}
+			s.passed[v.Awaited] = v.AwaitedStamp
+			n.note(LevelWarning, s.name, n.hostOf(v.Awaited)+" did not claim it within claim_timeout and is passed over")
+		}
+	case TimerLost:
+		if l := s.lostOf(k.Router); l != nil && !l.failedStop {
+			s.dropLost(k.Router)
+			n.note(LevelInfo, s.name, fmt.Sprintf("%s is no longer waited for", l.host))
+			n.save()
+		}
+	case TimerWait:
+		s.waited = true
+	case TimerYield:
+		s.yieldDue = true
+	case TimerPin:
+		if s.pin.Number != 0 && !s.pin.Void && s.pin.Left != 0 {
+			n.voidPin(s, "its time is over")
+		}
+	case TimerCheck:
+		if s.phase == phaseStarted && s.cfg != nil && s.cfg.Interval > 0 {
+			n.enqueue(s, op{prim: PrimCheck})
+			n.setTimer(s.timer(TimerCheck), n.now.Add(s.cfg.Interval))
+		}
+	case TimerProbation:
+		if s.phase == phaseStarted {
+			s.probation, s.failures = false, 0
+		}
+	case TimerEcho:
+		n.serviceEcho(s)
+	case TimerRecall:
+		if s.recalling && s.run == nil {
+			n.runPrimitive(s, s.lastRun.Primitive, nil)
+		}
+	case TimerAlive:
+		n.stayAlive(s)
+	case TimerHolding, TimerRejoin, TimerAlone, TimerAnnounce, TimerLinger,
+		TimerStamp, TimerRetryAfter, TimerRetry, TimerFlush, TimerForeign, TimerCoalesce, TimerFence:
+		// That it is over is all there is to know: a guard or flood asks for it.
+	}
+}
