@@ -206,6 +206,8 @@ func (n *Node) place(s *service) Verdict {
 		return Verdict{Want: WantStop, Why: Reason{Code: BecauseNotOffered}}
 	case !self.claims() && n.holding(u):
 		return Verdict{Want: WantStop, Why: Reason{Code: BecauseHolding}}
+	case !self.claims() && n.fresh(u):
+		return Verdict{Want: WantStand, Why: Reason{Code: BecauseFresh}}
 	}
 	var v Verdict
 	if self.claims() {
@@ -320,6 +322,30 @@ func (n *Node) holding(u unit) bool {
 		}
 	}
 	return false
+}
+
+// freshHold is how long a strict service that is offered anew here is not
+// claimed. Two nodes whose offers cross on their way would otherwise both claim
+// it and ask nobody: an offer that is not known cannot be asked to acknowledge.
+// After it each knows the other's offer, or the other hears the claim before it
+// may claim itself. It is several times what flooding takes and what a node may
+// be late unnoticed (see late).
+const freshHold = 100 * time.Millisecond
+
+// fresh reports whether a strict unit is offered here since too short a time to
+// be claimed. Others need not know: it is a candidate, and claims soon.
+func (n *Node) fresh(u unit) bool {
+	return n.now.Before(u.freshUntil()) && u.strict()
+}
+
+// freshUntil is when that is over for what was offered here last.
+func (u unit) freshUntil() (at time.Time) {
+	for _, m := range u.members {
+		if m.cfg != nil && !m.offeredAt.IsZero() {
+			at = later(at, m.offeredAt.Add(freshHold))
+		}
+	}
+	return at
 }
 
 // obstacles are those that stand in the way of a start that is claimed

@@ -70,7 +70,6 @@ const ghostRises = 3
 // foreign deletes an LSA that stands under our name and is not of this life,
 // and says again what it hides.
 func (n *Node) foreign(ref LSARef, t *topic, s *service, again bool) {
-	n.haunted = true
 	if !again {
 		if n.ghosts[ref]++; n.ghosts[ref] == 1 {
 			n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is deleted", ref))

@@ -263,7 +263,7 @@ const (
 	TimerEcho       TimerKind = iota + 1 // our LSA was not seen back
 	TimerRetry                           // give it to ospfd again
 	TimerClaim                           // the best candidate has not claimed
-	TimerHolding                         // startup_hold or failback_delay is over
+	TimerHolding                         // startup_hold or failback_delay is over, or an offer no longer fresh
 	TimerRejoin                          // a returned peer was reachable long enough
 	TimerAlone                           // no neighbour ever became Full
 	TimerLost                            // a lost holder has surely stopped

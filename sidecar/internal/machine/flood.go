@@ -125,12 +125,11 @@ func (n *Node) slotOf(name string) *slot {
 		}
 	}
 	// Without a memory the first G is chance, so that an earlier life's are
-	// probably not met; chance is an input too: the incarnation.
+	// probably not met; chance is an input too: the incarnation. So it is in
+	// what seems to be the first life as well: a node that lost its disk cannot
+	// know that there was one, and a parted neighbour may still hold its LSAs.
 	h := n.inc * 0x9e3779b97f4a7c15
 	s.next = uint8(h>>56) ^ uint8(s.id)
-	if n.firstLife && !n.haunted {
-		s.next = 0 // the thesis's 222.0.0.<id> and 222.0.1.0
-	}
 	s.reserve = s.next
 	n.slots[name] = s
 	n.save()

@@ -139,6 +139,7 @@ func (n *Node) offered(s *service) {
 	s.config = Active
 	s.refusals, s.refusal = 0, ""
 	s.failure = advert.Failure{}
+	s.offeredAt = n.now
 	n.greetPeers(s)
 }
 

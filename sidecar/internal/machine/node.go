@@ -22,7 +22,6 @@ type Node struct {
 	inc         uint64         // this life's incarnation
 	minInc      uint64         // remembered: the incarnation must exceed it
 	firstLife   bool           // there was no memory
-	haunted     bool           // LSAs of an earlier life were seen
 	hidden      bool           // and others may hide what we say: its ids are not remembered
 	ghosts      map[LSARef]int // how often each of them was, in this session
 	gen         uint32         // the highest generation given out in it

@@ -42,6 +42,7 @@ func (n *Node) plan(s *service) {
 	if s.heldBack {
 		n.announceNow(s)
 	}
+	n.awaitOffers(s)
 	n.awaitClaim(s)
 	n.fence(s)
 	n.runOps(s)
@@ -258,6 +259,17 @@ func (n *Node) foundTooLong(s *service) bool {
 		return false
 	}
 	return s.strict() || !n.ospf.up && s.cfg.OnOSPFLoss == LossStop
+}
+
+// awaitOffers has the service looked at again when its offer is fresh no longer.
+func (n *Node) awaitOffers(s *service) {
+	if s.verdict.Why.Code != BecauseFresh {
+		return
+	}
+	at, k := n.unit(s).freshUntil(), s.timer(TimerHolding)
+	if due, set := n.due[k]; !set || due.After(at) {
+		n.setTimer(k, at)
+	}
 }
 
 // awaitClaim arms or ends the wait for the better candidate's claim.

@@ -47,6 +47,7 @@ const (
 	BecauseFrozen
 	BecauseClusterFrozen
 	BecauseFrozenThere
+	BecauseFresh
 	reasonCount
 )
 
@@ -93,6 +94,7 @@ var reasonTable = [reasonCount]struct{ word, sentence string }{
 	BecauseFrozen:            {"frozen", "%s is frozen: it is neither started nor stopped"},
 	BecauseClusterFrozen:     {"cluster-frozen", "the cluster is frozen: nothing is started or stopped"},
 	BecauseFrozenThere:       {"frozen-there", "%s runs it and is in maintenance"},
+	BecauseFresh:             {"fresh-offer", "it is offered anew here, and waits for the offers of others that are as new"},
 }
 
 // Reason is a code with who or what it is about.

@@ -62,7 +62,6 @@ func (n *Node) lsaRefused(e LSARefused) {
 	// In our own name: of a life without keys, or forged. It goes, and what it
 	// hides is said again; but it proves nothing about another node with our
 	// router id, or whoever cannot sign could make us stop everything.
-	n.haunted = true
 	n.own[e.Ref] = &ownLSA{seen: n.now} // there, and not as we said it
 	n.flushLater(e.Ref, n.now.Add(foreignKept))
 	t, s := n.topicOf(e.Ref)

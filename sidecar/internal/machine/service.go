@@ -41,6 +41,7 @@ type service struct {
 	heldBack    bool // started, and announced when nobody is misled any more
 	claim       advert.Claim
 	claimedAt   time.Time
+	offeredAt   time.Time // its offer, not said before, was seen back
 	began       time.Time // the start began: deadline of recalls
 	waited      bool      // the wait for a plain rival is over
 	yieldDue    bool      // overlap: the new one is announced long enough

@@ -181,6 +181,9 @@ func (n *Node) waits(s *service) []string {
 	case phaseFailed, phaseConfigFailed:
 		until(TimerRetryAfter, "retry_after, or reactivate")
 	case phaseStopped:
+		if s.verdict.Why.Code == BecauseFresh {
+			w = append(w, "offers of others that are as new as its own")
+		}
 		until(TimerClaim, n.hostOf(s.verdict.Awaited)+" to claim it, at most claim_timeout")
 	case phaseDisabled, phaseStarted:
 	}
@@ -320,6 +323,9 @@ func (n *Node) viewDeadlines(s *service, v *ServiceView) {
 	if s.verdict.Why.Code == BecauseHolding {
 		timer(DeadlineHolding, TimerKey{Kind: TimerHolding}, "startup_hold ends")
 		timer(DeadlineHolding, s.timer(TimerHolding), "failback_delay ends")
+	}
+	if s.verdict.Why.Code == BecauseFresh {
+		at(DeadlineHolding, n.unit(s).freshUntil(), "its offer is new no longer")
 	}
 	if s.verdict.Why.Code == BecauseReturning {
 		timer(DeadlineHolding, TimerKey{Kind: TimerRejoin, Router: n.router}, "rejoin_hold ends")

@@ -164,6 +164,14 @@ func (w *world) known(text string) string {
 		}
 	}
 	slices.SortFunc(w.cfg.Services, func(a, b machine.Service) int { return strings.Compare(a.Name, b.Name) })
+	if w.memory.Incarnation == 0 {
+		// Its LSA ids are known from a life before, so that the next G of each is
+		// 0: without a memory they would begin by chance, and read badly.
+		w.memory.Slots = map[string]machine.SlotMemory{"": {ID: machine.DaemonID}}
+		for i, s := range w.cfg.Services {
+			w.memory.Slots[s.Name] = machine.SlotMemory{ID: uint16(i)}
+		}
+	}
 	w.boot()
 	if sync {
 		w.sync()

@@ -138,7 +138,9 @@ func (n *Node) serviceTimer(s *service, k TimerKey) {
 		}
 	case TimerAlive:
 		n.stayAlive(s)
-	case TimerHolding, TimerRejoin, TimerAlone, TimerAnnounce, TimerLinger,
+	case TimerHolding:
+		n.armFailback(s) // the other one
+	case TimerRejoin, TimerAlone, TimerAnnounce, TimerLinger,
 		TimerStamp, TimerRetryAfter, TimerRetry, TimerFlush, TimerForeign, TimerCoalesce, TimerFence:
 		// That it is over is all there is to know: a guard or flood asks for it.
 	}

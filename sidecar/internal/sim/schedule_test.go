@@ -22,6 +22,7 @@ var (
 	seed1  = flag.Uint64("seed", 1, "the first seed")
 	only   = flag.Int("world", -1, "play on this kind of cluster only")
 	shrink = flag.Bool("shrink", true, "leave out of a failing schedule what it fails without")
+	goOn   = flag.Bool("go-on", false, "play all schedules, also after one that broke a rule")
 	events = flag.Int("events", 0, "play until the machines have taken so many events (make soak)")
 )
 
@@ -403,7 +404,7 @@ func TestRandomSchedulesBreakNoInvariant(t *testing.T) {
 				t.Parallel()
 				for {
 					k := next.Add(1) - 1
-					if t.Failed() || *events == 0 && k >= int64(*seeds) || *events > 0 && steps.Load() >= int64(*events) {
+					if t.Failed() && !*goOn || *events == 0 && k >= int64(*seeds) || *events > 0 && steps.Load() >= int64(*events) {
 						return
 					}
 					took, good := play(t, *seed1+uint64(k))
