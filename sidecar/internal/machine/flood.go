@@ -59,6 +59,11 @@ func (s *slot) awake(now time.Time) {
 		return
 	}
 	s.asleep, s.kept = false, nil
+	for g, at := range s.used {
+		if at.After(now) { // the clock was set back: else they would not rest until it is there again
+			s.used[g] = now
+		}
+	}
 	for i := range uint8(gAhead) {
 		s.used[s.reserve-1-i] = now
 	}
@@ -118,6 +123,9 @@ func (n *Node) slotOf(name string) *slot {
 			if !o.freed.IsZero() && n.now.Sub(o.freed) >= idRest {
 				delete(n.slots, other)
 				continue
+			}
+			if o.freed.After(n.now) {
+				o.freed, o.kept = n.now, nil // remembered, and the clock was set back
 			}
 			taken[o.id] = true
 		}
@@ -285,6 +293,8 @@ func (n *Node) flood(s *service) {
 		n.sayService(s, a, content)
 	case a.LastCheck.After(t.checked):
 		n.stamp(s, a)
+	case !a.LastCheck.IsZero() && a.LastCheck.Before(t.checked):
+		n.sayService(s, a, content) // the clock was set back: in place, the later stamp would win
 	}
 }
 

@@ -46,3 +46,58 @@ func TestAChangeOfAnyWordIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// Ids that were used when the clock was a year ahead would not rest before that
+// year is over, and nearly every word would wait for one.
+func TestIdsUsedInTheFutureRestFromNowOn(t *testing.T) {
+	used := map[uint8]time.Time{}
+	for g := range 256 {
+		used[uint8(g)] = t0.AddDate(1, 0, 0)
+	}
+	n := New(Memory{Incarnation: 7, Slots: map[string]SlotMemory{"web": {ID: 3, Used: used}, "old": {ID: 0, Freed: t0.AddDate(1, 0, 0)}}}, nil)
+	n.now = t0
+	sl := n.slotOf("web")
+	if n.slotOf("new").id == 0 || n.free(sl) != 0 {
+		t.Fatalf("at once: %d free", n.free(sl))
+	}
+	n.now = t0.Add(idRest)
+	if free, id := n.free(sl), n.slotOf("newer").id; free != 256 || id != 0 {
+		t.Errorf("%v later: %d free, id %d", idRest, free, id)
+	}
+}
+
+// A check stamp is wall time. Of two under one generation readers believe the
+// later, so after the clock was set back it takes a new generation.
+func TestAStampAfterTheClockWasSetBackIsSaidAnew(t *testing.T) {
+	n := New(Memory{}, nil)
+	n.Step(t0, Configured{Config: Config{Host: "n1", Services: []Service{{Name: "web", Enabled: true, Interval: time.Second}}}})
+	s := n.service("web")
+	s.config, s.phase = Active, phaseStarted
+	n.ospf.up, n.ospf.latched = true, true
+	n.router, n.inc = 1, 1
+	body := func(checked time.Time) *advert.Service {
+		t.Helper()
+		n.out = nil
+		n.now = n.now.Add(time.Minute)
+		s.checked = checked
+		n.flood(s)
+		for _, a := range n.out {
+			if o, ok := a.(Originate); ok {
+				b, err := advert.Decode(o.Body)
+				if err != nil || b.Service == nil {
+					t.Fatal(err)
+				}
+				return b.Service
+			}
+		}
+		t.Fatal("nothing is said")
+		return nil
+	}
+	first := body(t0)
+	if next := body(t0.Add(time.Second)); next.Stamp != first.Stamp {
+		t.Errorf("a later one is said under %v, want in place under %v", next.Stamp, first.Stamp)
+	}
+	if back := body(t0.AddDate(-1, 0, 0)); !back.Stamp.Newer(first.Stamp) || !back.LastCheck.Equal(t0.AddDate(-1, 0, 0)) {
+		t.Errorf("one a year earlier is said under %v, want a newer one than %v", back.Stamp, first.Stamp)
+	}
+}
