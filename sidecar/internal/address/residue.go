@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 )
@@ -84,11 +85,36 @@ func readResidue(path string) (residue, error) {
 	if err != nil {
 		return residue{}, err
 	}
-	var r residue
-	if err := json.Unmarshal(text, &r); err != nil {
+	r, err := decodeResidue(text)
+	if err != nil {
 		aside := path + ".damaged"
 		return residue{}, errors.Join(fmt.Errorf("%s is damaged and set aside as %s; "+
 			"statements an earlier life left in ospfd stay: %w", path, aside, err), os.Rename(path, aside))
+	}
+	return r, nil
+}
+
+// decodeResidue takes nothing that would be another line in FRR than the one
+// that was noted.
+func decodeResidue(text []byte) (residue, error) {
+	var r residue
+	if err := json.Unmarshal(text, &r); err != nil {
+		return residue{}, err
+	}
+	all := slices.Clone(r.Permits)
+	for _, n := range r.Networks {
+		all = append(all, n.Address, n.Area)
+	}
+	for _, a := range r.Addresses {
+		all = append(all, a.Address)
+		if a.Device == "" || len(a.Device) > maxLabel || strings.ContainsFunc(a.Device, func(c rune) bool { return c <= ' ' || c > '~' || c == '/' }) {
+			return residue{}, fmt.Errorf("%q is no interface", a.Device)
+		}
+	}
+	for _, a := range all {
+		if !a.Is4() {
+			return residue{}, fmt.Errorf("%q is no IPv4 address or area", a)
+		}
 	}
 	return r, nil
 }

@@ -271,15 +271,32 @@ func plainBlock(b []string) (plain, bool) {
 	return p, true
 }
 
+// expansion is the writing out of one command. A variable may name itself, or
+// others twice that name others twice; the Makefile may be a stranger's, and this
+// is srrd's own process.
+type expansion struct {
+	target string
+	env    map[string]string
+	room   int // for bytes, and one for each reference
+	depth  int // of references
+}
+
+const (
+	// maxExpansion is what the kernel takes for one argument (MAX_ARG_STRLEN,
+	// execve(2)).
+	maxExpansion = 128 << 10
+	maxDepth     = 16
+)
+
 // expand writes out what make would hand to the shell. Not ok: that is for make
 // to say.
-func (r *recipes) expand(target, text string, env map[string]string, depth int) (string, bool) {
-	if depth > 16 { // a variable that names itself
-		return "", false
-	}
+func (r *recipes) expand(x *expansion, text string) (string, bool) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "$")
+		if x.room -= len(before) + 1; x.room < 0 {
+			return "", false
+		}
 		b.WriteString(before)
 		if !found {
 			return b.String(), true
@@ -292,15 +309,18 @@ func (r *recipes) expand(target, text string, env map[string]string, depth int) 
 			b.WriteByte('$')
 			text = rest[1:]
 		case '@':
-			b.WriteString(target)
+			b.WriteString(x.target)
 			text = rest[1:]
 		case '(', '{':
 			inner, after, ok := reference(rest)
 			if !ok {
 				return "", false
 			}
-			v, ok := r.refer(target, inner, env, depth)
+			v, ok := r.refer(x, inner)
 			if !ok {
+				return "", false
+			}
+			if x.room -= len(v); x.room < 0 {
 				return "", false
 			}
 			b.WriteString(v)
@@ -332,12 +352,17 @@ func reference(s string) (inner, after string, ok bool) {
 	return "", "", false
 }
 
-func (r *recipes) refer(target, inner string, env map[string]string, depth int) (string, bool) {
+func (r *recipes) refer(x *expansion, inner string) (string, bool) {
 	if inner == "@" {
-		return target, true
+		return x.target, true
 	}
+	if x.depth == maxDepth {
+		return "", false
+	}
+	x.depth++
+	defer func() { x.depth-- }()
 	if list, ok := strings.CutPrefix(inner, "firstword "); ok {
-		v, ok := r.expand(target, list, env, depth+1)
+		v, ok := r.expand(x, list)
 		if f := strings.Fields(v); ok && len(f) > 0 {
 			return f[0], true
 		}
@@ -347,9 +372,9 @@ func (r *recipes) refer(target, inner string, env map[string]string, depth int) 
 		return "", false
 	}
 	if v, ok := r.vars[inner]; ok {
-		return r.expand(target, v, env, depth+1)
+		return r.expand(x, v)
 	}
-	v, ok := env[inner]
+	v, ok := x.env[inner]
 	if !ok || strings.ContainsAny(v, "$\n") {
 		return "", false // make would expand it
 	}
@@ -377,7 +402,7 @@ func (r *recipes) command(target string, environment []string) (line string, ign
 	if p.nothing {
 		return "", false, true
 	}
-	line, ok = r.expand(target, p.text, env, 0)
+	line, ok = r.expand(&expansion{target: target, env: env, room: maxExpansion}, p.text)
 	if ok && strings.Trim(line, " \t\n") == "" {
 		return "", false, true
 	}

@@ -32,6 +32,8 @@ type fakeDaemon struct {
 	vty      []string
 	lines    []string
 	down     int
+	reloads  int
+	reexecs  int
 	slow     func() // a command does this, and is not answered
 }
 
@@ -73,12 +75,14 @@ func (f *fakeDaemon) Configure(_ context.Context, daemon string, lines []string)
 func (f *fakeDaemon) Reload(context.Context) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reloads++
 	return f.answer, f.refusal
 }
 
 func (f *fakeDaemon) Reexec(context.Context, string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reexecs++
 	return f.answer, f.refusal
 }
 
