@@ -310,17 +310,19 @@ func ParseExternals(text string) ([]External, error) {
 
 // OSPFState asks ospfd for its state.
 func (r *Router) OSPFState(ctx context.Context) (OSPFState, error) {
-	return show(ctx, r, OSPF, "show ip ospf json", ParseOSPF)
+	return show(ctx, r, OSPF, question[OSPFState]{"show ip ospf json", ParseOSPF}, question[OSPFState]{"show ip ospf", ParseOSPFText})
 }
 
 // Neighbors asks ospfd for its neighbours.
 func (r *Router) Neighbors(ctx context.Context) ([]Neighbor, error) {
-	return show(ctx, r, OSPF, "show ip ospf neighbor json", ParseNeighbors)
+	return show(ctx, r, OSPF, question[[]Neighbor]{"show ip ospf neighbor json", ParseNeighbors},
+		question[[]Neighbor]{"show ip ospf neighbor", ParseNeighborsText})
 }
 
 // Running asks a daemon for its running configuration.
 func (r *Router) Running(ctx context.Context, d Daemon) (Block, error) {
-	return show(ctx, r, d, "show running-config", func(text string) (Block, error) { return ParseRunning(text), nil })
+	same := question[Block]{"show running-config", func(text string) (Block, error) { return ParseRunning(text), nil }}
+	return show(ctx, r, d, same, same)
 }
 
 // Routes asks zebra for the candidates of exactly this prefix; none is no error.
@@ -342,16 +344,37 @@ func (r *Router) Routes(ctx context.Context, prefix netip.Prefix) ([]Route, erro
 
 // OwnExternals asks ospfd for the type-5 LSAs it originates.
 func (r *Router) OwnExternals(ctx context.Context) ([]External, error) {
-	return show(ctx, r, OSPF, "show ip ospf database external self-originate json", ParseExternals)
+	own := question[[]External]{"show ip ospf database external self-originate json", ParseExternals}
+	return show(ctx, r, OSPF, own, question[[]External]{})
 }
 
-func show[T any](ctx context.Context, r *Router, d Daemon, command string, parse func(string) (T, error)) (T, error) {
-	text, err := r.Exec(ctx, d, command)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return parse(text)
+// question is a command, and how its answer is read.
+type question[T any] struct {
+	command string // "": the suite has none
+	parse   func(string) (T, error)
+}
+
+// show asks what the suite of the daemon understands.
+func show[T any](ctx context.Context, r *Router, d Daemon, frr, quagga question[T]) (answer T, err error) {
+	err = r.with(ctx, d, func(s *Session, rel Release) error {
+		q := frr
+		if !rel.FRR() {
+			q = quagga
+		}
+		if q.command == "" {
+			return fmt.Errorf("%s: %s does not know %q", d, rel, frr.command)
+		}
+		if err := Safe(rel, d, q.command); err != nil {
+			return err
+		}
+		text, err := s.Exec(ctx, q.command)
+		if err != nil {
+			return err
+		}
+		answer, err = q.parse(text)
+		return err
+	})
+	return answer, err
 }
 
 // decodeJSON decodes one JSON value and nothing behind it.

@@ -179,6 +179,10 @@ func (v *fakeVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
 	return vty.ParseRunning(v.running), v.err
 }
 
+func (v *fakeVTY) Release(context.Context, vty.Daemon) (vty.Release, error) {
+	return vty.Release{Suite: "FRRouting", Version: vty.Version{Major: 8, Minor: 4, Patch: 4}}, v.err
+}
+
 func (v *fakeVTY) OSPFState(context.Context) (vty.OSPFState, error) {
 	return vty.OSPFState{Running: true}, v.err
 }

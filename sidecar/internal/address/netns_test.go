@@ -78,6 +78,9 @@ func (noVTY) Configure(context.Context, vty.Class, ...string) error { return uni
 func (noVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
 	return vty.Block{}, unix.ECONNREFUSED
 }
+func (noVTY) Release(context.Context, vty.Daemon) (vty.Release, error) {
+	return vty.Release{}, unix.ECONNREFUSED
+}
 func (noVTY) OSPFState(context.Context) (vty.OSPFState, error) {
 	return vty.OSPFState{}, unix.ECONNREFUSED
 }

@@ -16,6 +16,7 @@ type situation struct {
 	running  vty.Block // of ospfd
 	services []Service
 	table    uint16 // N of `redistribute table N`; 0: not to be set
+	quagga   bool   // ospfd is Quagga's, which redistributes no table
 	noted    residue
 	wished   map[netip.Addr]netip.Addr // network statements in force, with their area
 	kept     map[netip.Addr]bool       // adopted addresses nobody has decided on
@@ -50,6 +51,10 @@ func (p *preparation) local(s situation, ospf vty.Block) {
 		return
 	}
 	line := fmt.Sprintf("redistribute table %d", s.table)
+	if s.quagga {
+		p.notes = append(p.notes, "Quagga's ospfd redistributes no table: the addresses of way local are announced by nobody here; use address: alias")
+		return
+	}
 	if ospf.Has(line) {
 		return
 	}

@@ -24,6 +24,7 @@ func TestPreparation(t *testing.T) {
 		{name: "A bare ospfd gets everything", running: bare, situation: situation{table: 99, services: frrServices.all()}},
 		{name: "No table number leaves redistribution to the operator", running: bare,
 			situation: situation{services: services{"web": frrServices["web"]}.all()}},
+		{name: "Quagga is asked for no table", running: bare, situation: situation{table: 99, quagga: true, services: frrServices.all()}},
 		{name: "What is there is left as it is",
 			running: "router ospf\n redistribute table 99 metric 5\n redistribute connected metric 20 route-map SRRD-VIP\nexit\n" +
 				"ip prefix-list SRRD-VIP seq 5 permit 10.250.0.0/24 ge 32\nroute-map SRRD-VIP permit 10\n match ip address prefix-list SRRD-VIP\nexit\n",

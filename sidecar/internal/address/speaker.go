@@ -20,6 +20,7 @@ type VTY interface {
 	Configure(ctx context.Context, c vty.Class, lines ...string) error
 	Running(ctx context.Context, d vty.Daemon) (vty.Block, error)
 	OSPFState(ctx context.Context) (vty.OSPFState, error)
+	Release(ctx context.Context, d vty.Daemon) (vty.Release, error)
 }
 
 // vtyPatience bounds one job: a frozen daemon answers neither yes nor no.
@@ -237,8 +238,12 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 	if _, ok := running.Block("router ospf"); !ok {
 		return errors.New("ospfd runs without `router ospf`")
 	}
+	release, err := s.vty.Release(ctx, vty.OSPF)
+	if err != nil {
+		return err
+	}
 	p := prepare(situation{
-		running: running, services: s.services(), table: s.table,
+		running: running, services: s.services(), table: s.table, quagga: !release.FRR(),
 		noted: s.noted, wished: s.wished, kept: s.kept,
 	})
 	if err := s.note(p.noted); err != nil {

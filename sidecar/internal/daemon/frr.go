@@ -70,7 +70,7 @@ func wants(c *config.Config) doctor.Wants {
 }
 
 func place(c *config.Config) doctor.Place {
-	return doctor.Place{Dir: c.Daemon.FRR.VTYDir, APIPort: c.Daemon.FRR.OSPFAPI.Port()}
+	return doctor.Place{Dir: c.Daemon.FRR.VTYDir, APIPort: c.Daemon.FRR.OSPFAPI.Port(), Zserv: c.Daemon.FRR.Zserv, Telnet: c.Daemon.FRR.VTY == config.VTYTelnet}
 }
 
 // check is the doctor's verdict on ospfd: the same words as srrd doctor says,

@@ -134,6 +134,9 @@ func (s *suite) answer(daemon string, r *vty.Request) vty.Status {
 		"show ip ospf neighbor json":     `{"neighbors":{}}`,
 		"show ip ospf interface json":    `{"interfaces":{"eth0":{"ospfEnabled":true,"area":"0.0.0.0","timerDeadSecs":4}}}`,
 		"show ip ospf neighbor all json": `{"neighbors":{}}`,
+		// of Quagga
+		"show ip ospf":           fmt.Sprintf(" OSPF Routing Process, Router ID: %s\n OpaqueCapability flag is enabled\n\n Area ID: 0.0.0.0 (Backbone)\n", self),
+		"show ip ospf interface": "eth0 is up\n  Internet Address 192.0.2.1/24, Area 0.0.0.0\n  Timer intervals configured, Hello 1s, Dead 4s, Wait 4s, Retransmit 5\n",
 	}
 	reply, known := text[r.Command]
 	if !known {

@@ -31,7 +31,11 @@ func Costs(f Facts) (all []Cost) {
 				f.State.SPFHold.Milliseconds(), f.longestSPF().Milliseconds(), span(max(f.longestSPF(), f.State.SPFDelay)))})
 	}
 	if f.Missing[vty.Zebra] == "" {
-		all = append(all, Cost{"each route through zebra", takes(f.hold()), fmt.Sprintf("zebra work-queue %d", f.hold().Milliseconds())})
+		from := fmt.Sprintf("zebra work-queue %d", f.hold().Milliseconds())
+		if f.quagga() {
+			from = "the work queue of Quagga's zebra, which cannot be told otherwise"
+		}
+		all = append(all, Cost{"each route through zebra", takes(f.hold()), from})
 	}
 	if !ospfd {
 		return all
@@ -41,7 +45,7 @@ func Costs(f Facts) (all []Cost) {
 		again = "5-10 s"
 	}
 	all = append(all,
-		Cost{fmt.Sprintf("one address moved twice%s", within(f.State.LSAMinArrival)), again, fmt.Sprintf("timers lsa min-arrival %d", f.State.LSAMinArrival.Milliseconds())},
+		Cost{fmt.Sprintf("one address moved twice%s", within(f.State.LSAMinArrival)), again, fmt.Sprintf("%s %d", strings.TrimSuffix(f.minArrival(), " 0"), f.State.LSAMinArrival.Milliseconds())},
 		Cost{"own LSA said again", upTo(f.State.LSAInterval), fmt.Sprintf("timers throttle lsa all %d", f.State.LSAInterval.Milliseconds())})
 	for _, i := range f.active() {
 		block, _ := f.OSPF.Block("interface " + i.Name)

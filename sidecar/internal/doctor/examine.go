@@ -90,6 +90,9 @@ func (e *examination) daemons() {
 		f := Finding{Severity: Refuse, Subject: string(d) + " does not answer", Daemon: d, Text: why + "."}
 		switch d {
 		case vty.BFD:
+			if e.quagga() {
+				continue // there is none: quaggaDetection
+			}
 			f.Severity = Slow
 			f.Text += " Without BFD a node that dies silently is missed only after the dead interval: 40 s by default, instead of 150 ms."
 		default:
@@ -127,8 +130,7 @@ func (e *examination) release() {
 	r := e.Release
 	switch {
 	case !r.FRR():
-		e.add(Finding{Severity: Advice, Subject: "routing suite", Daemon: vty.OSPF,
-			Text: fmt.Sprintf("%s: srrd knows FRRouting best. On Quagga only way alias works, and reachability is computed from the link-state database.", r)})
+		e.quaggaRelease()
 	case !r.AtLeast(7, 5):
 		e.add(Finding{Severity: Refuse, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s is older than 7.5, the oldest whose OSPF-API srrd speaks.", r)})
@@ -316,11 +318,16 @@ func (e *examination) api() {
 		if e.Release.AtLeast(10, 1) {
 			options = `"  -A 127.0.0.1 -a -l 127.0.0.1"`
 		}
-		e.add(Finding{
+		f := Finding{
 			Severity: Refuse, Subject: "OSPF-API is off", Daemon: vty.OSPF,
 			Text:  fmt.Sprintf("ospfd does not listen on port %d: it was started without -a, and can tell srrd nothing.", e.API.Port),
 			Steps: []string{"in /etc/frr/daemons: ospfd_options=" + options, restart},
-		})
+		}
+		if e.quagga() {
+			f.Text += " Quagga has it if it was built with --enable-opaque-lsa and --enable-ospfapi, as it is by default."
+			f.Steps = []string{`give ospfd -a: OSPFD_OPTS="-A 127.0.0.1 -a" in /etc/sysconfig/quagga, or where your system keeps ospfd's options`, "restart ospfd"}
+		}
+		e.add(f)
 		return
 	}
 	if !e.API.Open() {

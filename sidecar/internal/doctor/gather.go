@@ -39,6 +39,10 @@ type Place struct {
 	APIPort uint16 // of the OSPF-API; 0: 2607
 	Net     string // directory with tcp and tcp6; "": /proc/self/net
 	Sys     string // "": /proc/sys
+	Zserv   string // zebra's own socket; "": zserv.api in Dir
+	// Telnet: the daemons are asked over TCP alone, so their sockets need not be
+	// there.
+	Telnet bool
 	// Elsewhere: the daemons run on another machine. Sockets, ports and sysctls
 	// there cannot be looked at.
 	Elsewhere bool
@@ -66,11 +70,15 @@ func Gather(ctx context.Context, suite Suite, place Place, wants Wants) (Facts, 
 		return f, nil
 	}
 	dir := cmp.Or(place.Dir, vty.DefaultDir)
-	for _, s := range []Socket{
+	sockets := []Socket{
 		{Path: filepath.Join(dir, "zebra.vty"), Daemon: vty.Zebra},
 		{Path: filepath.Join(dir, "ospfd.vty"), Daemon: vty.OSPF},
-		{Path: filepath.Join(dir, "zserv.api"), Daemon: vty.Zebra},
-	} {
+		{Path: cmp.Or(place.Zserv, filepath.Join(dir, "zserv.api")), Daemon: vty.Zebra},
+	}
+	if place.Telnet {
+		sockets = sockets[2:]
+	}
+	for _, s := range sockets {
 		f.Sockets = append(f.Sockets, examineSocket(s))
 	}
 	f.API = lookForAPI(cmp.Or(place.Net, "/proc/self/net"), cmp.Or(place.APIPort, DefaultAPIPort))
@@ -94,6 +102,15 @@ func (f *Facts) askOSPF(ctx context.Context, suite Suite) (err error) {
 		return err
 	}
 	if f.Neighbors, err = suite.Neighbors(ctx); err != nil {
+		return err
+	}
+	if f.quagga() {
+		f.quaggaTimers()
+		text, err := suite.Exec(ctx, vty.OSPF, "show ip ospf interface")
+		if err != nil {
+			return err
+		}
+		f.Interfaces, err = ParseInterfacesText(text)
 		return err
 	}
 	text, err := suite.Exec(ctx, vty.OSPF, "show ip ospf interface json")

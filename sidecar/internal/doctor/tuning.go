@@ -49,7 +49,7 @@ func (e *examination) timers() {
 		}
 		e.add(Finding{
 			Severity: Slow, Subject: "timers throttle lsa all", Daemon: vty.OSPF,
-			Text: what + also, Lines: ospf("timers throttle lsa all 0"),
+			Text: what + also, Lines: e.settable("timers throttle lsa all 0"),
 		})
 	}
 	if d := e.State.LSAMinArrival; d > fastTimer {
@@ -58,15 +58,15 @@ func (e *examination) timers() {
 			what += fmt.Sprintf(" A second failover of one address within %s takes 5 to 10 s through %s; the first is as fast as elsewhere.", span(d), e.Name())
 		}
 		e.add(Finding{
-			Severity: Slow, Subject: "timers lsa min-arrival", Daemon: vty.OSPF,
-			Text: what + also, Lines: ospf("timers lsa min-arrival 0"),
+			Severity: Slow, Subject: strings.TrimSuffix(e.minArrival(), " 0"), Daemon: vty.OSPF,
+			Text: what + also, Lines: e.settable(e.minArrival()),
 		})
 	}
 }
 
 func (e *examination) redistribution() {
 	router, _ := e.OSPF.Block("router ospf")
-	if e.Wants.Local && e.Wants.Table != 0 {
+	if e.Wants.Local && e.Wants.Table != 0 && !e.quagga() {
 		line := fmt.Sprintf("redistribute table %d", e.Wants.Table)
 		if e.Zebra.Has(fmt.Sprintf("ip import-table %d", e.Wants.Table)) {
 			e.add(Finding{
@@ -102,6 +102,9 @@ func (e *examination) redistribution() {
 
 // detection looks at BFD and at what OSPF itself does, per interface.
 func (e *examination) detection() {
+	if e.quagga() {
+		e.quaggaDetection()
+	}
 	for _, i := range e.active() {
 		block, _ := e.OSPF.Block("interface " + i.Name)
 		e.bfd(i, block)
@@ -224,19 +227,23 @@ func timeOf(b vty.Block) time.Duration {
 
 func (e *examination) retransmit(i Interface, block vty.Block) {
 	seconds := retransmitInterval(block)
-	if seconds <= 1 {
+	least := 1
+	if e.quagga() {
+		least = 3 // ospfd/ospf_vty.c: <3-65535>
+	}
+	if seconds <= least {
 		return
 	}
 	e.add(Finding{
 		Severity: Advice, Subject: "retransmit-interval on " + i.Name, Daemon: vty.OSPF,
 		Text: fmt.Sprintf("An LSA that is lost or dropped on %s is sent again after %d to %d s. The line counts for neighbours that come up after it was set.",
 			i.Name, seconds, 2*seconds),
-		Lines: []Lines{{Class: vty.ClassOSPF, Node: []string{"interface " + i.Name}, Set: []string{"ip ospf retransmit-interval 1"}}},
+		Lines: []Lines{{Class: vty.ClassOSPF, Node: []string{"interface " + i.Name}, Set: []string{fmt.Sprintf("ip ospf retransmit-interval %d", least)}}},
 	})
 }
 
 func (e *examination) workQueue() {
-	if e.Missing[vty.Zebra] != "" {
+	if e.Missing[vty.Zebra] != "" || e.quagga() { // Quagga's is 10 ms, for good
 		return
 	}
 	hold := e.hold()
