@@ -244,7 +244,11 @@ func (p Pin) Newer(q Pin) bool {
 		return p.Void
 	}
 	// Two operators who typed at once on two nodes made the same number.
-	return p.Target > q.Target
+	if p.Target != q.Target {
+		return p.Target > q.Target
+	}
+	// Of two times left the shorter wins when it is over, and the pin is void.
+	return p.Left == 0 && q.Left != 0
 }
 
 // A Hold keeps a service stopped everywhere while On.

@@ -48,6 +48,9 @@ type offer struct {
 	near   bool // it counts, or will when rejoin_hold is over
 	since  time.Time
 	heard  time.Time
+	// dreaded is the claim under which it was waited for as a lost holder though
+	// its router was never reached, see dread; at least 1.
+	dreaded advert.Claim
 	// confirmed: a person said that it does not run it though its stop failed.
 	confirmed bool
 	marked    MayRunMark // as the memory has it
@@ -388,7 +391,9 @@ func (n *Node) recountOffer(o *offer) {
 	o.near = counts || why == BecauseRejoining
 	if was && !o.near && (o.feared() || o.doubted(why)) && (why != BecauseLeaving || o.s.strict()) { // it left, but its last word was not stopped
 		n.lose(o, why)
+		o.dreaded = o.fear()
 	}
+	n.dread(o)
 	flipped := counts != o.counts
 	o.counts = counts
 	n.count(o)
@@ -407,6 +412,27 @@ func (n *Node) recountOffer(o *offer) {
 	n.indexOffer(o)
 	n.remark(o)
 }
+
+// dread has a holder waited for that this node knows from the database only: an
+// LSA says that it runs a strict service, or may, and its router is not
+// reachable, nor was it since that was said. A node that boots just after the
+// holder was cut off learns of it that way, from a neighbour. What the LSA says
+// is feared once: it may be of a node that died long ago, and stays an hour.
+func (n *Node) dread(o *offer) {
+	if o.near || !n.ospf.latched || o.dreaded == o.fear() || !o.s.strict() || o.whyNot() != BecauseUnreachable ||
+		!o.feared() && !o.doubted(BecauseUnreachable) {
+		return
+	}
+	o.dreaded = o.fear()
+	if !o.s.fences() && !o.stuck() && slices.ContainsFunc(o.s.busy, func(b *offer) bool { return b.mayRun() && b.said.Claim > o.said.Claim }) {
+		return // who runs it now has waited for it
+	}
+	n.lose(o, BecauseUnreachable)
+	n.touch(o.s)
+}
+
+// fear is the claim of what is feared of an offer; 1 where it has none.
+func (o *offer) fear() advert.Claim { return max(1, o.said.Claim) }
 
 // lose notes that one who runs the service, or may, is no longer heard.
 func (n *Node) lose(o *offer, why ReasonCode) {

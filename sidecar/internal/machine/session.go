@@ -172,6 +172,13 @@ func (n *Node) latch() {
 	for _, s := range n.services {
 		n.armLost(s)
 	}
+	for _, p := range n.peers {
+		if !p.reachable() {
+			for _, o := range p.offers {
+				n.dread(o)
+			}
+		}
+	}
 	n.daemonDue = true
 	n.touchAll()
 }

@@ -105,6 +105,7 @@ type mate struct {
 	refs     map[string][]machine.LSARef // by service; "" is the daemon
 	services map[string]advert.Service
 	node     advert.NodeState
+	far      bool // others have its LSAs, and cannot reach it
 }
 
 func (w *world) fail(line string, why any) {
@@ -151,6 +152,8 @@ func (w *world) known(text string) string {
 			w.memory.Incarnation = 1000
 		case "remembered":
 			w.remembered(f[1:])
+		case "unreachable":
+			w.mate(line, f[1]).far = true
 		case "ospfd":
 			w.deaf = true
 		case "in":
@@ -414,7 +417,9 @@ func (w *world) sync() {
 		for _, name := range sorted(m.services) {
 			w.say(m, m.services[name])
 		}
-		w.step(machine.Reach{Router: m.router, Area: true, AS: true})
+		if !m.far {
+			w.step(machine.Reach{Router: m.router, Area: true, AS: true})
+		}
 	}
 	w.full = len(w.peers) + 1
 	w.step(machine.Adjacency{Full: w.full})

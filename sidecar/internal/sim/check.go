@@ -150,7 +150,42 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 		if heard := s.lastHeard(h, other, k); s.t-heard < hold && (s.hears(h, other, k) || heard > u.since+knownAfter) {
 			s.violate("%s starts the strict service %s while %s runs it, heard %s ago", h.name, a.Service, other.name, s.t-heard)
 		}
+		// What another node of this part heard, and h has never, stands in the
+		// database of both. Half, for each noticed the loss in its own time.
+		if heard := s.lastHeardIn(h, other, k); heard > u.since+knownAfter && s.t-heard < hold/2 && s.t > h.hung && s.holds(h, other, a.Service) {
+			s.violate("%s starts the strict service %s while %s runs it, as its database says and others heard %s ago", h.name, a.Service, other.name, s.t-heard)
+		}
 	}
+}
+
+// lastHeardIn is when h, or any node it has been reaching for some time, last
+// heard other.
+func (s *Sim) lastHeardIn(h, other *host, k int) time.Duration {
+	at := notYet
+	for _, p := range s.hosts[:s.nodes] {
+		if p == h || p != other && h.ospf.reach[p.id] && s.t-h.ospf.since[p.id] > knownAfter {
+			at = max(at, s.lastHeard(p, other, k))
+		}
+	}
+	return at
+}
+
+// holds reports whether the database of h has had the time to say that other
+// runs the service.
+func (s *Sim) holds(h, other *host, service string) bool {
+	var newest *advert.Service
+	at := notYet
+	for id := range h.ospf.db {
+		l := s.get(&h.ospf, id)
+		if l.lsa == nil || l.gone || l.origin != other.id {
+			continue
+		}
+		seen, ok := l.ev.(machine.LSASeen)
+		if b := seen.Body.Service; ok && b != nil && b.Name == service && (newest == nil || b.Stamp.Newer(newest.Stamp)) {
+			newest, at = b, l.at
+		}
+	}
+	return newest != nil && newest.State == advert.Started && s.t-at > knownAfter
 }
 
 // checkGuarded: with fence or members a strict service never starts while
