@@ -71,6 +71,7 @@ type DB struct {
 	records map[ident]*record
 	byAdv   map[uint32]map[ident]*record
 	asbr    map[uint32]map[ident]*record // type 4, by the ASBR they name
+	nssa    map[uint32]int               // how many of type 7 there are, by their area
 	hosts   hostIndex
 
 	round   uint64
@@ -97,6 +98,7 @@ func New(l Limits) *DB {
 		records: map[ident]*record{},
 		byAdv:   map[uint32]map[ident]*record{},
 		asbr:    map[uint32]map[ident]*record{},
+		nssa:    map[uint32]int{},
 		hosts:   hostIndex{},
 		touched: map[ident]Key{},
 	}
@@ -359,6 +361,9 @@ func (db *DB) link(i ident, r *record) {
 	if i.typ == lsa.TypeASBRSummary {
 		indexPut(db.asbr, i.id, i, r)
 	}
+	if i.typ == lsa.TypeNSSA {
+		db.nssa[i.scope]++
+	}
 	db.stats.LSAs = len(db.records)
 }
 
@@ -367,6 +372,11 @@ func (db *DB) unlink(i ident) {
 	indexDelete(db.byAdv, i.adv, i)
 	if i.typ == lsa.TypeASBRSummary {
 		indexDelete(db.asbr, i.id, i)
+	}
+	if i.typ == lsa.TypeNSSA {
+		if db.nssa[i.scope]--; db.nssa[i.scope] == 0 {
+			delete(db.nssa, i.scope)
+		}
 	}
 	db.stats.LSAs = len(db.records)
 }
@@ -415,6 +425,27 @@ func (db *DB) ByAdv(adv netip.Addr) []*Entry {
 		out = append(out, r.entry)
 	}
 	slices.SortFunc(out, func(a, b *Entry) int { return a.Key.Compare(b.Key) })
+	return out
+}
+
+// Externals lists the entries of types 5 and 7 of one advertising router with one
+// link state ID, in no order, those that are being flushed too. It takes time in
+// proportion to the number of areas.
+func (db *DB) Externals(adv, id netip.Addr) (out []*Entry) {
+	if !adv.Is4() || !id.Is4() {
+		return nil
+	}
+	find := func(i ident) {
+		if r := db.records[i]; r != nil {
+			out = append(out, r.entry)
+		}
+	}
+	i := ident{id: number(id), adv: number(adv), typ: lsa.TypeASExternal}
+	find(i)
+	i.typ, i.scoped = lsa.TypeNSSA, true
+	for i.scope = range db.nssa {
+		find(i)
+	}
 	return out
 }
 

@@ -236,6 +236,24 @@ func TestTheMirrorAgreesWithItsSlowTwin(t *testing.T) {
 						t.Fatalf("by %s: index and scan differ", adv)
 					}
 					byAdv += len(list)
+					externals := map[*Entry]bool{}
+					for _, e := range list {
+						if e.Key.Type == lsa.TypeASExternal || e.Key.Type == lsa.TypeNSSA {
+							externals[e] = true
+						}
+					}
+					for e := range externals {
+						same := 0
+						for o := range externals {
+							if o.Key.ID == e.Key.ID {
+								same++
+							}
+						}
+						found := db.Externals(adv, e.Key.ID)
+						if len(found) != same || slices.ContainsFunc(found, func(o *Entry) bool { return !externals[o] || o.Key.ID != e.Key.ID }) {
+							t.Fatalf("externals %s of %s: %v", e.Key.ID, adv, found)
+						}
+					}
 				}
 				if byType != len(keys) || byAdv != len(keys) {
 					t.Fatalf("%d by type, %d by router, %d in all", byType, byAdv, len(keys))

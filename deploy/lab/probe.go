@@ -288,6 +288,22 @@ func (p *Prober) Answering() (who string, ago time.Duration) {
 	return p.lastBy, p.now() - time.Duration(p.lastSent)
 }
 
+// Answerers tells of each target who answered the latest datagram to it that was
+// answered at all, Target first, then those of More; "" for nobody yet.
+func (p *Prober) Answerers() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	every := uint64(1 + len(p.cfg.More))
+	who := make([]string, every)
+	for i, left := p.sent.n, every; i > 0 && left > 0; i-- {
+		if s, at := p.sent.at(i-1), (i-1)%every; s.by != 0 && who[at] == "" {
+			who[at] = p.names[s.by]
+			left--
+		}
+	}
+	return who
+}
+
 // WaitAnswer waits for an answer to a datagram sent after the call, by the named
 // node, or by anybody for "". It returns who it was.
 func (p *Prober) WaitAnswer(ctx context.Context, by string) (string, error) {

@@ -186,6 +186,9 @@ func (o Outcome) line(took time.Duration) string {
 	for _, r := range sortedKeys(o.Went) {
 		fmt.Fprintf(&b, ", %s let go %s", r, ms(o.Went[r]))
 	}
+	for _, r := range sortedKeys(o.Came) {
+		fmt.Fprintf(&b, ", %s has all anew %s", r, ms(o.Came[r]))
+	}
 	if o.ReturnLost > 0 {
 		fmt.Fprintf(&b, ", return lost %d", o.ReturnLost)
 	}

@@ -188,7 +188,7 @@ func TestEveryRowSaysWhatItNeeds(t *testing.T) {
 	}
 	// Those of DESIGN section 10.
 	goals := map[string]float64{"move-overlap": 0, "move-stop-start": 10, "service-killed-watched": 25, "silent-loss-bfd10": 40, "node-freeze": 40,
-		"silent-loss-bfd50": 160, "ospfd-kill": 25, "srrd-kill": 25, "srrd-reexec": 0, "resource-move": 20}
+		"silent-loss-bfd50": 160, "ospfd-kill": 25, "srrd-kill": 25, "srrd-reexec": 0, "resource-move": 20, "thousand-loss": 1000}
 	for _, r := range all {
 		want, ok := goals[r.Name]
 		if ok != (r.Goal >= 0) || ok && r.Goal != millis(want) {

@@ -106,6 +106,9 @@ func (c *cluster) apply(ctx context.Context, set serviceSet) error {
 			}
 		}
 		for name, s := range set.services {
+			if set.forHost != nil {
+				s += set.forHost(host, name)
+			}
 			if err := os.WriteFile(filepath.Join(v.ServicesDir, name+".yaml"), text(s), 0o644); err != nil {
 				return err
 			}
@@ -260,6 +263,11 @@ func (c *cluster) settle(ctx context.Context) (string, error) {
 		return "", err
 	}
 	holder, scattered := holders[c.set.names[0]], false
+	if c.set.spread { // they come back by themselves
+		holder = c.nodes[0]
+		_, err := c.agree(ctx, c.nodes, true, all(holder))
+		return holder, err
+	}
 	for _, name := range c.set.names {
 		if holders[name] != holder {
 			scattered = true

@@ -77,7 +77,7 @@ func (f *fib) moments(set serviceSet) []moment {
 	defer f.mu.Unlock()
 	var all []moment
 	for _, c := range f.changes {
-		for _, a := range set.addresses {
+		for _, a := range set.watched() {
 			if a.Addr() == c.to {
 				all = append(all, moment{c.at, c.router, fmt.Sprintf("%s via %s", c.to, orDash(c.via))})
 			}

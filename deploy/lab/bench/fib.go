@@ -148,20 +148,66 @@ func (f *fib) went(old routesAt, since time.Time, to []netip.AddrPort) (map[stri
 	return lastGone(old, f.changes, since, to), f.err
 }
 
+// came tells, for each router, how long after a moment it had new next hops, or
+// some again, for the last of the addresses; one that still lacks some is not in
+// it, nor one for which nothing has changed.
+func (f *fib) came(old routesAt, since time.Time, to []netip.AddrPort) map[string]time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return lastCome(old, f.changes, since, to)
+}
+
+func lastCome(old routesAt, changes []change, since time.Time, to []netip.AddrPort) map[string]time.Duration {
+	wanted := map[netip.Addr]bool{}
+	for _, a := range to {
+		wanted[a.Addr()] = true
+	}
+	came, lacks := map[hop]time.Duration{}, map[hop]bool{}
+	for _, c := range changes {
+		if c.at.Before(since) || !wanted[c.to] {
+			continue
+		}
+		_, had := came[c.hop]
+		switch {
+		case c.via == "":
+			delete(came, c.hop)
+			lacks[c.hop] = true
+		case !had && (lacks[c.hop] || !sharesHop(old[c.hop], c.via)):
+			came[c.hop] = c.at.Sub(since)
+			delete(lacks, c.hop)
+		}
+	}
+	out := map[string]time.Duration{}
+	for h, after := range came {
+		out[h.router] = max(out[h.router], after)
+	}
+	for h := range lacks {
+		delete(out, h.router)
+	}
+	return out
+}
+
 func lastGone(old routesAt, changes []change, since time.Time, to []netip.AddrPort) map[string]time.Duration {
 	out := map[string]time.Duration{}
-	seen := map[hop]bool{}
+	seen, wanted := map[hop]bool{}, map[netip.Addr]bool{}
+	for _, a := range to {
+		wanted[a.Addr()] = true
+	}
 	for _, c := range changes {
-		if seen[c.hop] || c.at.Before(since) || !slices.ContainsFunc(to, func(a netip.AddrPort) bool { return a.Addr() == c.to }) {
+		if seen[c.hop] || c.at.Before(since) || !wanted[c.to] {
 			continue
 		}
 		// What was one of several next hops is still in use while it is one of them.
-		was := strings.Fields(old[c.hop])
-		if len(was) == 0 || slices.ContainsFunc(strings.Fields(c.via), func(v string) bool { return slices.Contains(was, v) }) {
+		if old[c.hop] == "" || sharesHop(old[c.hop], c.via) {
 			continue
 		}
 		seen[c.hop] = true
 		out[c.router] = max(out[c.router], c.at.Sub(since))
 	}
 	return out
+}
+
+// sharesHop reports whether two routes have a next hop in common.
+func sharesHop(a, b string) bool {
+	return slices.ContainsFunc(strings.Fields(b), func(v string) bool { return slices.Contains(strings.Fields(a), v) })
 }

@@ -9,8 +9,16 @@ import (
 
 // serviceSet are the services a row wants on every node.
 type serviceSet struct {
-	names     []string // of all; sorted
-	addresses []netip.AddrPort
+	names     []string         // of all; sorted
+	addresses []netip.AddrPort // that the client asks
+	// routed are the addresses that routers are watched for; nil: those that the
+	// client asks.
+	routed []netip.AddrPort
+	// spread services are taken over by several nodes; before and after they are
+	// all on the first one.
+	spread bool
+	// forHost adds to the text of a service what is a node's own; nil: nothing.
+	forHost func(host, name string) string
 	// files of services.d without .yaml, and others relative to the host's
 	// directory. {{library}}, {{dir}} and {{run}} are the service library and the
 	// host's directories.
@@ -68,6 +76,43 @@ func many(count int, group string) serviceSet {
 		s.names = append(s.names, name)
 		s.addresses = append(s.addresses, at)
 		s.services[name] = fmt.Sprintf("addresses: %s\ndir: {{library}}/address-only\nhandover: overlap\ncheck:\n  interval: 0s\n%s", at.Addr(), more)
+	}
+	return s
+}
+
+// watched are the addresses that routers are watched for.
+func (s serviceSet) watched() []netip.AddrPort {
+	if s.routed != nil {
+		return s.routed
+	}
+	return s.addresses
+}
+
+// spread are services with an address each, which all run on the first of three
+// nodes while that can, and half on each of the two others when it cannot. The
+// client asks a hundred of them, the first and the last among them: a datagram
+// to each of a thousand would cost the machine more than the cluster does.
+func spread(count int) serviceSet {
+	const asked = 100
+	s := serviceSet{services: map[string]string{}, spread: true}
+	for i := range count {
+		name, at := fmt.Sprintf("s%04d", i+1), address(byte(2+i/250), byte(1+i%250))
+		s.names = append(s.names, name)
+		s.routed = append(s.routed, at)
+		if i*(asked-1)%(count-1) < asked-1 || i == count-1 {
+			s.addresses = append(s.addresses, at)
+		}
+		s.services[name] = fmt.Sprintf("addresses: %s\ndir: {{library}}/address-only\nhandover: overlap\ncheck:\n  interval: 0s\n", at.Addr())
+	}
+	s.forHost = func(host, name string) string {
+		odd := name[len(name)-1]%2 == 1
+		switch {
+		case host == "n1":
+			return "preference: 200\n"
+		case odd == (host == "n2"):
+			return "preference: 150\n"
+		}
+		return "preference: 100\n"
 	}
 	return s
 }

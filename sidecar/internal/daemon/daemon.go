@@ -157,13 +157,18 @@ func (d *daemon) run(ctx context.Context, c *config.Config, mem machine.Memory, 
 func (d *daemon) serve(ctx context.Context, c *config.Config, begin func(context.Context)) error {
 	defer d.close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.owner.run(ctx) })
+	// What the owner knew last is written too: the writer ends after it.
+	writing, written := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer written()
+		return d.owner.run(ctx)
+	})
 	begin(ctx)
 	g.Go(func() error { return d.address.Run(ctx) })
 	g.Go(func() error { return d.prims.Run(ctx) })
 	g.Go(func() error { return d.zebra.Run(ctx) })
 	g.Go(func() error { return d.ospf.Run(ctx) })
-	g.Go(func() error { return d.writer.Run(ctx) })
+	g.Go(func() error { return d.writer.Run(writing) })
 	g.Go(func() error { return d.serveShell(ctx) })
 	g.Go(func() error { return d.serveWeb(ctx) })
 	g.Go(func() error { return d.signals(ctx) })
@@ -226,7 +231,7 @@ func (d *daemon) open(c *config.Config) (err error) {
 	}
 	d.prepare = d.address.Prepare
 	d.writer = state.NewWriter(c.Daemon.StateDir, d.owner.saved(c.Daemon.StateDir))
-	d.owner.save = d.writer.Save
+	d.owner.save, d.owner.saver = d.writer.Save, d.writer.Ready()
 	d.owner.mirror = d.ospf.Snapshot
 	d.owner.hear = d.zebra.Hear
 	d.owner.ports = []port{d.address, d.zebra, d.prims, d.ospf}

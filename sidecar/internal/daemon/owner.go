@@ -22,6 +22,8 @@ type owner struct {
 	node    *machine.Node
 	ports   []port
 	save    func(machine.Memory)
+	saver   <-chan struct{} // has a token while save is ready for another memory
+	unsaved bool
 	mirror  func(context.Context) (*lsdb.Snapshot, error)
 	log     *slog.Logger
 	inbox   chan machine.Event
@@ -67,8 +69,13 @@ func (o *owner) run(ctx context.Context) error {
 	defer close(o.done)
 	defer o.board.Close()
 	defer o.timers.tick.Stop()
+	defer o.saveNow()
 	o.catchUp() // where another srrd has stopped
 	for !o.exit {
+		var saver <-chan struct{}
+		if o.unsaved {
+			saver = o.saver
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -79,6 +86,8 @@ func (o *owner) run(ctx context.Context) error {
 			a.cmd.ID = o.asked
 			o.answers[a.cmd.ID] = a.answer
 			o.step(a.cmd)
+		case <-saver:
+			o.saveNow()
 		case p := <-o.pauses:
 			o.stand(ctx, p)
 		case n := <-o.notes:
@@ -97,6 +106,14 @@ func (o *owner) run(ctx context.Context) error {
 		}
 	}
 	return errExit
+}
+
+// saveNow hands over what is to be written to disk, if there is news.
+func (o *owner) saveNow() {
+	if o.unsaved {
+		o.unsaved = false
+		o.save(o.node.Memory())
+	}
 }
 
 // publish drains the inbox, so that a reader sees what was there before it
@@ -125,7 +142,7 @@ func (o *owner) step(ev machine.Event) {
 		case machine.SetTimer:
 			o.timers.set(a)
 		case machine.Save:
-			o.save(a.Memory)
+			o.unsaved = true
 		case machine.Note:
 			o.note(a)
 		case machine.Answer:

@@ -276,7 +276,12 @@ func TestActionsReachEveryPortInTheirOrderAndTheMemoryItsWriter(t *testing.T) {
 	a, b := &heard{}, &heard{}
 	o.ports = []port{a, b}
 	saved := 0
-	o.save = func(machine.Memory) { saved++ }
+	o.save = func(m machine.Memory) {
+		if m.Incarnation != o.node.Memory().Incarnation {
+			t.Errorf("what is saved is not what the node knows now: %+v", m)
+		}
+		saved++
+	}
 	o.step(machine.Configured{Config: machine.Config{Host: "n1", Scope: machine.ASScope}})
 	o.step(machine.OSPFUp{Router: 0x0a000001})
 	o.step(machine.Adjacency{Full: 1})
@@ -290,7 +295,55 @@ func TestActionsReachEveryPortInTheirOrderAndTheMemoryItsWriter(t *testing.T) {
 	if diff := cmp.Diff(len(a.got), len(b.got)); diff != "" {
 		t.Errorf("ports hear differently: %s", diff)
 	}
-	if saved == 0 {
-		t.Error("the incarnation was not saved")
+	if saved != 0 {
+		t.Error("the memory is written for each event, however many there are")
 	}
+	o.saveNow()
+	o.saveNow()
+	if saved != 1 {
+		t.Errorf("the memory was saved %d times, want once for all that is new", saved)
+	}
+}
+
+// Whoever ends or hands over gives what is not yet written to the writer, and
+// otherwise it is given when the writer is ready for it.
+func TestTheMemoryGoesToAWriterThatIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := testOwner()
+		ready := make(chan struct{}, 1)
+		saved := make(chan machine.Memory, 10)
+		o.saver, o.save = ready, func(m machine.Memory) { saved <- m }
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- o.run(ctx) }()
+		o.emit(machine.Configured{Config: machine.Config{Host: "n1", Scope: machine.ASScope}})
+		o.emit(machine.OSPFUp{Router: 0x0a000001})
+		o.emit(machine.Adjacency{Full: 1})
+		o.emit(machine.Synced{})
+		synctest.Wait()
+		if len(saved) != 0 {
+			t.Errorf("%d memories for a writer that is not ready", len(saved))
+		}
+		ready <- struct{}{}
+		synctest.Wait()
+		if len(saved) != 1 {
+			t.Fatalf("%d memories for a writer that is ready once", len(saved))
+		}
+		before := (<-saved).Incarnation
+		o.emit(machine.OSPFDown{Why: "it ends"})
+		o.emit(machine.OSPFUp{Router: 0x0a000002})
+		o.emit(machine.Adjacency{Full: 1})
+		o.emit(machine.Synced{})
+		synctest.Wait()
+		if len(saved) != 0 {
+			t.Errorf("%d memories for a writer that is at work", len(saved))
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if len(saved) != 1 || (<-saved).Incarnation <= before {
+			t.Errorf("at the end the news was not handed over")
+		}
+	})
 }

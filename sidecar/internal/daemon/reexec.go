@@ -451,6 +451,7 @@ type pause struct {
 
 // stand takes no step until it is free. What comes is kept in its order.
 func (o *owner) stand(ctx context.Context, p pause) {
+	o.saveNow()
 	close(p.standing)
 	inbox := o.inbox
 	for {

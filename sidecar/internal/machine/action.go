@@ -67,8 +67,10 @@ type (
 		Gen uint64
 		At  time.Time
 	}
-	// Save writes the memory to disk, soon; of several only the last counts.
-	Save struct{ Memory Memory }
+	// Save writes the memory, as Node.Memory gives it then, to disk, soon; of
+	// several one will do. It is not in the action: a node that takes a thousand
+	// services over changes it a thousand times, and it is a thousand entries long.
+	Save struct{}
 	// Note is a line for the log and the list of events.
 	Note struct {
 		Level   Level

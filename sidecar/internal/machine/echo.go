@@ -255,7 +255,7 @@ func (n *Node) originateDone(e OriginateDone) {
 
 // flushLater notes a deletion.
 func (n *Node) flushLater(ref LSARef, at time.Time) {
-	n.flushes = slices.DeleteFunc(n.flushes, func(f flush) bool { return f.ref == ref })
+	n.flushes = slices.DeleteFunc(n.flushes, func(f flush) bool { return f.ref.ID == ref.ID && f.ref == ref })
 	i, _ := slices.BinarySearchFunc(n.flushes, at, func(f flush, at time.Time) int {
 		return cmp.Or(f.at.Compare(at), -1) // after those of the same time
 	})

@@ -157,7 +157,7 @@ func (n *Node) Step(now time.Time, ev Event) []Action {
 	n.finishDrain()
 	n.finishShutdown()
 	if n.saveDue {
-		n.do(Save{Memory: n.memory()})
+		n.do(Save{})
 		n.saveDue = false
 	}
 	return n.out

@@ -253,8 +253,8 @@ func (s *service) dropLost(r RouterID) bool {
 	return len(s.lost) != before
 }
 
-// memory is what is to be written to disk now.
-func (n *Node) memory() Memory {
+// Memory is what is to be written to disk now. It shares nothing with the node.
+func (n *Node) Memory() Memory {
 	m := Memory{Incarnation: max(n.inc, n.minInc), Node: n.state, Freeze: n.freeze,
 		Slots: make(map[string]SlotMemory, len(n.slots)), Services: make(map[string]ServiceMemory, len(n.services))}
 	for name, sl := range n.slots {

@@ -481,7 +481,7 @@ func (w *world) step(ev machine.Event) {
 				delete(w.runs, a.Service)
 			}
 		case machine.Save:
-			w.memory = a.Memory
+			w.memory = w.node.Memory()
 		case machine.WriteMark:
 			w.marks = slices.DeleteFunc(w.marks, func(m machine.Mark) bool { return m.Service == a.Mark.Service })
 			if !a.Clear {

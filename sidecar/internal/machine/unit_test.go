@@ -284,7 +284,7 @@ func TestMemoryGoesRound(t *testing.T) {
 		read = m
 	}
 	n := New(read, nil)
-	if d := cmp.Diff(m, n.memory()); d != "" {
+	if d := cmp.Diff(m, n.Memory()); d != "" {
 		t.Errorf("(-given +kept):\n%s", d)
 	}
 }

@@ -274,23 +274,13 @@ func matters(k lsdb.ChangeKind) bool {
 	return false
 }
 
-// ownExternals are our external LSAs for an address.
-func (m *mirror) ownExternals(a netip.Addr) (all []*lsdb.Entry) {
-	for _, e := range m.db.ByAdv(m.self) {
-		if (e.Key.Type == lsa.TypeASExternal || e.Key.Type == lsa.TypeNSSA) && e.Key.ID == a {
-			all = append(all, e)
-		}
-	}
-	return all
-}
-
 // withdrawn lets go of what was announced of these addresses.
 func (m *mirror) withdrawn(now time.Time, addrs []netip.Addr) {
 	if !m.up {
 		return
 	}
 	for _, a := range addrs {
-		for _, e := range m.ownExternals(a) {
+		for _, e := range m.db.Externals(m.self, a) {
 			m.changed(m.db.Flush(now, e.Key))
 		}
 	}
@@ -299,7 +289,7 @@ func (m *mirror) withdrawn(now time.Time, addrs []netip.Addr) {
 // withdraws reports whether any of them is still being withdrawn.
 func (m *mirror) withdraws(addrs []netip.Addr) bool {
 	for _, a := range addrs {
-		for _, e := range m.ownExternals(a) {
+		for _, e := range m.db.Externals(m.self, a) {
 			if e.MaxAge {
 				return true
 			}

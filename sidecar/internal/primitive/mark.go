@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
@@ -65,7 +63,13 @@ func writeMark(runDir string, a machine.WriteMark) error {
 	if err != nil {
 		return fmt.Errorf("mark of service %s: %w", a.Mark.Service, err)
 	}
-	if err := renameio.WriteFile(path, append(b, '\n'), 0o600); err != nil {
+	// Whole or not at all, but not synced: a mark outlives srrd, not the machine,
+	// and every start waits for it. Only the worker of its service writes it.
+	whole := path + ".new"
+	if err := os.WriteFile(whole, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("mark of service %s: %w", a.Mark.Service, err)
+	}
+	if err := os.Rename(whole, path); err != nil {
 		return fmt.Errorf("mark of service %s: %w", a.Mark.Service, err)
 	}
 	return nil

@@ -81,7 +81,8 @@ func (s *Sim) step(h *host, ev machine.Event) {
 	if s.opt.HandOver > 0 && s.steps%s.opt.HandOver == 0 {
 		s.handOver(h)
 	}
-	out := h.srrd.Step(s.now.Add(h.skew), ev)
+	node := h.srrd // which may end, and be saved after that
+	out := node.Step(s.now.Add(h.skew), ev)
 	if s.opt.Observe != nil {
 		s.opt.Observe(h.id, out)
 	}
@@ -97,12 +98,12 @@ func (s *Sim) step(h *host, ev machine.Event) {
 				fmt.Fprintf(&s.trace, "%14s%s\n", "", d)
 			}
 		}
-		s.carry(h, a)
+		s.carry(h, node, a)
 	}
 }
 
 // carry does what an action says.
-func (s *Sim) carry(h *host, a machine.Action) {
+func (s *Sim) carry(h *host, node *machine.Node, a machine.Action) {
 	switch a := a.(type) {
 	case machine.Originate:
 		body, err := advert.Decode(a.Body)
@@ -141,7 +142,7 @@ func (s *Sim) carry(h *host, a machine.Action) {
 		h.timers[a.Key] = a.Gen
 		s.post(h, a.At.Sub(s.now)-h.skew, machine.TimerFired{Key: a.Key, Gen: a.Gen})
 	case machine.Save:
-		s.save(h, a.Memory)
+		s.save(h, node.Memory())
 	case machine.Watch:
 		h.watched[a.Service] = a.On
 	case machine.Note:

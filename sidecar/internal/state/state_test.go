@@ -183,6 +183,39 @@ func TestAWriterKeepsOnlyTheLatestAndWritesItAtTheEnd(t *testing.T) {
 	}
 }
 
+// A writer that is given more whenever it is ready rests ten times as long as it
+// writes.
+func TestAWriterRests(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		const took = 30 * time.Millisecond
+		w := NewWriter(dir, func(error) { time.Sleep(took) }) // of a bubble
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		began := time.Now()
+		for i := range uint64(4) {
+			<-w.Ready()
+			w.Save(machine.Memory{Incarnation: i})
+		}
+		if passed := time.Since(began); passed != 3*11*took {
+			t.Errorf("the fourth was asked for after %s, want %s", passed, 3*11*took)
+		}
+		written := make(chan error, 1)
+		go func() { written <- w.Flush(ctx) }()
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
+	if m, err := Load(dir); err != nil || m.Incarnation != 3 {
+		t.Errorf("%+v %v", m, err)
+	}
+}
+
 func TestAWriterTriesAgainWithTheLatest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	if err := os.WriteFile(dir, nil, 0o600); err != nil { // in the way

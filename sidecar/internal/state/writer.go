@@ -11,19 +11,34 @@ import (
 // is emptied by somebody.
 const retryEvery = 5 * time.Second
 
+// A writer rests restFor times as long as the last save took, at most
+// longestRest: what changes a thousand times a second, as a node takes a thousand
+// services over, must not be written as often as the disk and the processor can.
+const (
+	restFor     = 10
+	longestRest = time.Second
+)
+
 // Writer saves memories one after the other.
 type Writer struct {
 	dir    string
 	report func(error)
 	next   chan machine.Memory // holds the one that is to be written next
 	asked  chan chan struct{}  // who waits until all is written
+	ready  chan struct{}       // has a token while the writer has rested
 }
 
 // NewWriter makes a writer for dir. report is told of each save: its error, or
 // nil; it is called by Run.
 func NewWriter(dir string, report func(error)) *Writer {
-	return &Writer{dir: dir, report: report, next: make(chan machine.Memory, 1), asked: make(chan chan struct{})}
+	w := &Writer{dir: dir, report: report, next: make(chan machine.Memory, 1), asked: make(chan chan struct{}), ready: make(chan struct{}, 1)}
+	w.ready <- struct{}{}
+	return w
 }
+
+// Ready has a token for each Save that would be written at once. Save may be
+// called without one.
+func (w *Writer) Ready() <-chan struct{} { return w.ready }
 
 // Save has m written soon, in place of one that was not yet begun. It never
 // waits. It is called by one goroutine; m is not changed afterwards by anyone.
@@ -54,10 +69,19 @@ func (w *Writer) Flush(ctx context.Context) error {
 
 // Run writes until ctx ends, and then what still waits. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
 		select {
 		case m := <-w.next:
+			began := time.Now()
 			w.write(ctx, m)
+			rest.Reset(min(restFor*time.Since(began), longestRest))
+		case <-rest.C:
+			select {
+			case w.ready <- struct{}{}:
+			default: // there is one
+			}
 		case written := <-w.asked:
 			select {
 			case m := <-w.next:
