@@ -12,12 +12,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/srrd/srrd/deploy/lab"
 	"github.com/srrd/srrd/lsdb/lsa"
+	"github.com/srrd/srrd/ospfapi"
 )
 
 // The secrets of the keys in these tests, in hex as in the file.
@@ -96,6 +98,8 @@ func (c *cluster) refusals(on string) []string {
 	return all
 }
 
+var authenticationLine = regexp.MustCompile(`(?m)^authentication:.*$`)
+
 func TestAuthentication(t *testing.T) {
 	topo := patient(threeNodes(services{"web": "addresses: 10.250.9.1\n", "disk": ""}))
 	for i := range topo.Hosts {
@@ -158,7 +162,7 @@ func TestAuthentication(t *testing.T) {
 		unknown := slices.Clone(web)
 		binary.BigEndian.PutUint32(unknown[len(unknown)-36:], 9)
 		rogue := c.stranger("r0")
-		c.must(rogue.Register(t.Context(), 11, opaqueType))
+		c.must(rogue.Register(t.Context(), ospfapi.LSType(c.spoken()), opaqueType))
 		rogue.says(c, 0x000100, plain(daemon))
 		rogue.says(c, 0x000001, best(web))
 		rogue.says(c, 0x000002, best(its))
@@ -200,7 +204,7 @@ func TestAuthentication(t *testing.T) {
 		}
 		rogue.close()
 		for _, on := range c.nodes {
-			if !c.lab.Release("r0").AtLeast(8, 4) {
+			if !c.lab.Release("r0").AtLeast(8, 4) && c.spoken() == lsa.TypeOpaqueAS {
 				break // its ospfd leaves LSAs of scope as to those who hear them
 			}
 			c.await("they are gone from "+on, func() error {
@@ -221,7 +225,7 @@ func TestAuthentication(t *testing.T) {
 			// Under an id that is in use, so that ospfd takes it for its own.
 			s, err := c.service("n3", "web")
 			c.must(err)
-			c.flood("r0", "n3", "n3", "eth0", opaqueAS(netip.MustParseAddr(routers["n3"]), opaqueNumber(s.LSA), 1, lsa.InitialSeq+100+lsa.Seq(i), forged))
+			c.flood("r0", "n3", "n3", "eth0", c.asSaid(netip.MustParseAddr(routers["n3"]), opaqueNumber(s.LSA), 1, lsa.InitialSeq+100+lsa.Seq(i), forged))
 			c.await("n3 says it again under another id", func() error {
 				now, err := c.service("n3", "web")
 				if err == nil && (now.LSA == s.LSA || now.Config != "active") {
@@ -252,7 +256,7 @@ func TestAuthentication(t *testing.T) {
 		for i := range 3 {
 			for _, on := range []string{"n1", "n2", "n3"} {
 				iface := map[string]string{"n1": "lan1", "n2": "lan1", "n3": "n3"}[on]
-				c.flood("r0", on, iface, "eth0", opaqueAS(netip.MustParseAddr(routers[was]), opaqueNumber(old), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
+				c.flood("r0", on, iface, "eth0", c.asSaid(netip.MustParseAddr(routers[was]), opaqueNumber(old), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
 			}
 		}
 		c.awaitHolder("web", to)
@@ -277,18 +281,21 @@ func TestAuthentication(t *testing.T) {
 				path := c.lab.Vars(n).SrrdConfig
 				text, err := os.ReadFile(path)
 				c.must(err)
-				head, _, _ := strings.Cut(string(text), "authentication:")
-				c.must(os.WriteFile(path, []byte(head+"authentication: {keys: keys, send: "+step.send+"}\n"), 0o644))
+				text = authenticationLine.ReplaceAll(text, []byte("authentication: {keys: keys, send: "+step.send+"}"))
+				c.must(os.WriteFile(path, text, 0o644))
 				c.answers(n, "reload", "authentication.")
 				c.answers(n, "show running-config", "authentication.send: "+step.send)
 			}
 			for _, on := range c.nodes {
-				c.await("after "+step.what+" "+on+" has everything signed so", func() error {
+				c.await("after "+step.what+" "+on+" has everything of the nodes signed so", func() error {
 					rows, err := c.opaque(on, "")
 					if err != nil {
 						return err
 					}
 					for _, r := range rows {
+						if r.Router == "10.255.0.1" {
+							continue // an ospfd of 7.5 may still show what the stranger left
+						}
 						if body, err := hex.DecodeString(r.Body.Data); err != nil || signedUnder(body) != step.signed {
 							return fmt.Errorf("%s of %s (%s) is signed under %d (%v)", r.ID, r.Router, r.Gist, signedUnder(body), err)
 						}
@@ -366,7 +373,7 @@ func TestTheSecureTopologyListensToNoStranger(t *testing.T) {
 		for _, on := range c.nodes {
 			iface := map[string]string{"n1": "lan1", "n2": "lan1", "n3": "n3"}[on]
 			// The end of the holder's daemon, as any router could say it.
-			c.flood("r1", on, iface, "eth0", opaqueAS(netip.MustParseAddr(routers[holder]), opaqueNumber(id), lsa.MaxAge, lsa.InitialSeq+1000+lsa.Seq(i), body))
+			c.flood("r1", on, iface, "eth0", c.asSaid(netip.MustParseAddr(routers[holder]), opaqueNumber(id), lsa.MaxAge, lsa.InitialSeq+1000+lsa.Seq(i), body))
 		}
 	}
 	for _, on := range c.nodes {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/srrd/srrd/deploy/lab"
+	"github.com/srrd/srrd/lsdb/lsa"
+	"github.com/srrd/srrd/ospfapi"
 )
 
 func TestBadInput(t *testing.T) {
@@ -41,16 +43,20 @@ func TestBadInput(t *testing.T) {
 		s := c.stranger("r0")
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		c.must(s.Register(ctx, 11, opaqueType))
+		c.must(s.Register(ctx, ospfapi.LSType(c.spoken()), opaqueType))
 		s.says(c, 0x000001, []byte("not one of ours!"))
 		s.says(c, 0x000002, real[:24])                                                  // cut off
 		s.says(c, 0x000003, append([]byte{9}, real[1:]...))                             // another version
 		s.says(c, 0x000004, nil)                                                        // nothing
 		s.says(c, 0x000100, real)                                                       // a service under the daemon's id
 		s.says(c, 0x000005, append(real[:len(real):len(real)], 0xff, 0xff, 0xff, 0xff)) // a TLV beyond the end
+		scope := "as"
+		if c.spoken() == lsa.TypeOpaqueArea {
+			scope = "area 0.0.0.0"
+		}
 		for _, on := range c.nodes {
 			for _, id := range []string{"222.0.0.1", "222.0.0.2", "222.0.0.3", "222.0.0.4", "222.0.1.0", "222.0.0.5"} {
-				c.awaitProblem(on, "LSA "+id+" (as) of 10.255.0.1")
+				c.awaitProblem(on, "LSA "+id+" ("+scope+") of 10.255.0.1")
 			}
 			c.awaitEvent(on, "222.0.0.1")
 		}

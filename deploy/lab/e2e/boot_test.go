@@ -78,7 +78,13 @@ func TestBooting(t *testing.T) {
 		file := filepath.Join(c.lab.Vars("n1").VtyDir, "ospfd.conf")
 		text, err := os.ReadFile(file)
 		c.must(err)
-		c.must(os.WriteFile(filepath.Join(c.lab.Vars("n1").VtyDir, "late.conf"), text, 0o644))
+		late := string(text)
+		if !c.lab.Release("n1").AtLeast(8, 0) {
+			// It cannot name a profile; from its own file ospfd leaves the line out,
+			// and vtysh would end there.
+			late = strings.ReplaceAll(late, " ip ospf bfd profile fast\n", "")
+		}
+		c.must(os.WriteFile(filepath.Join(c.lab.Vars("n1").VtyDir, "late.conf"), []byte(late), 0o644))
 		joins(c, func() {
 			c.must(os.WriteFile(file, []byte("hostname n1\n"), 0o644))
 			c.start("n1", c.daemonsOf("n1")...)

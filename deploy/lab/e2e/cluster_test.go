@@ -24,7 +24,7 @@ import (
 
 // patience is how long a condition may take on a busy machine. What must be
 // fast is measured elsewhere; here only what happens is asserted.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // cluster is a lab that is up, with the words of its tests.
 type cluster struct {
@@ -83,7 +83,15 @@ func (c *cluster) dump() {
 		if len(text) > 12000 {
 			text = "...\n" + text[len(text)-12000:]
 		}
-		c.Logf("srrd of %s:\n%s", n, text)
+		neighbours, err := c.lab.VTY(n, "ospfd", "show ip ospf neighbor")
+		if err != nil {
+			neighbours = err.Error()
+		}
+		said, err := c.lab.Log(n, "ospfd")
+		if err != nil {
+			said = err.Error()
+		}
+		c.Logf("srrd of %s:\n%s\nits ospfd has logged ... %s\nand says now: %s", n, text, said[max(0, len(said)-2000):], neighbours)
 	}
 }
 

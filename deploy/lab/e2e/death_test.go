@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -164,7 +165,18 @@ func TestEveryDaemonsDeathAtRest(t *testing.T) {
 }
 
 func TestEveryDaemonsDeathInTheMiddleOfATransition(t *testing.T) {
-	c := up(t, mortals())
+	topo := mortals()
+	for i := range topo.Hosts {
+		if s := topo.Hosts[i].Srrd; s != nil {
+			// Who is to die in the middle of a stop has to be caught in it, also on a
+			// busy machine.
+			s.Services = maps.Clone(s.Services)
+			for name, text := range s.Services {
+				s.Services[name] = strings.Replace(text, "lost_hold: 5s\n", "lost_hold: 9s\n", 1) + "timeouts: {stop: 4s}\n"
+			}
+		}
+	}
+	c := up(t, topo)
 	c.settled(mortalServices...)
 	frr := c.frrConfig("n1")
 	for _, service := range []string{"web", "disk"} {

@@ -42,13 +42,27 @@ func mix(topo *lab.Topology) {
 		h.FRR.Version = dirs[n[router]%len(dirs)]
 		n[router]++
 	}
-	if oldNodes() && oneArea(topo) {
-		// What the doctor advises for them: a killed srrd's LSAs of scope as would stay.
-		for _, h := range topo.All() {
-			if h.Srrd != nil && !strings.Contains(h.Srrd.Config, "scope:") {
-				setup := *h.Srrd
-				setup.Config += "scope: {area: 0.0.0.0}\n"
-				h.Srrd = &setup
+	if !oldNodes() {
+		return
+	}
+	for _, h := range topo.All() {
+		if h.Srrd != nil && oneArea(topo) && !strings.Contains(h.Srrd.Config, "scope:") {
+			// What the doctor advises for them: a killed srrd's LSAs of scope as would stay.
+			setup := *h.Srrd
+			setup.Config += "scope: {area: 0.0.0.0}\n"
+			h.Srrd = &setup
+		}
+	}
+	// And that nodes leave it to the router to be designated router. Two of them
+	// that become Full with each other and with the router at once can stand in
+	// Loading for a minute: the ospfd of 7.5.1 does not take its own LSAs off the
+	// list of what it wants of a neighbour when they come flushed ("Boomerang
+	// effect?" in its log), until the neighbour has forgotten them.
+	never := 0
+	for i := range topo.LANs {
+		for j := range topo.LANs[i].Members {
+			if m := &topo.LANs[i].Members[j]; m.Priority == nil && topo.Host(m.Host).Srrd != nil {
+				m.Priority = &never
 			}
 		}
 	}
