@@ -34,6 +34,13 @@ if [ $1 = fence ]; then
 		umount MNT/$SRRD_PEER 2>/dev/null || sleep 0.01
 	done
 	mountpoint -q MNT/$SRRD_PEER && exit 1
+	# A umount of the node itself, under way, takes the mount from sight before the
+	# last block is written: the disk is free when its loop device is.
+	for i in $(seq 300); do
+		[ -n "$(losetup -j $DISK_DEVICE)" ] || break
+		sleep 0.01
+	done
+	[ -z "$(losetup -j $DISK_DEVICE)" ] || exit 1
 else
 	make -s -C $LIBRARY $1 || exit 1
 fi

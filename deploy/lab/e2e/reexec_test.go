@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -151,11 +152,17 @@ func threeLinks(s services) *lab.Topology {
 	return t
 }
 
-// install puts a binary where a node's srrd was started from, as a package does.
-func (c *cluster) install(path string, program []byte) {
-	c.Helper()
-	c.must(os.WriteFile(path+".new", program, 0o755))
-	c.must(os.Rename(path+".new", path))
+// install puts a binary where a node's srrd was started from, as a package does. A
+// process of its own writes it: what this one has open for writing its other tests
+// could hand on to a child they fork meanwhile, and nobody executes a file that is
+// open for writing (execve(2), ETXTBSY).
+func install(t testing.TB, path string, program []byte) {
+	t.Helper()
+	put := exec.Command("sh", "-c", `cat >"$0" && chmod 755 "$0" && mv "$0" "$1"`, path+".new", path)
+	put.Stdin = bytes.NewReader(program)
+	if out, err := put.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 func TestReexecution(t *testing.T) {
@@ -165,9 +172,7 @@ func TestReexecution(t *testing.T) {
 	}
 	mine := programs // a binary of its own: it is replaced
 	mine.Srrd = filepath.Join(t.TempDir(), "srrd")
-	if err := os.WriteFile(mine.Srrd, good, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	install(t, mine.Srrd, good)
 	const address, router = "10.250.5.1", "10.255.1.1"
 	c := upWith(t, patient(threeLinks(services{
 		"web":   "addresses: " + address + "\npreference: {{if eq .Host \"n1\"}}200{{else}}50{{end}}\n",
@@ -258,6 +263,9 @@ func TestReexecution(t *testing.T) {
 		all, err := c.events("n1")
 		c.must(err)
 		for _, e := range all {
+			if strings.Contains(e.Text, "srrd did not run for") {
+				continue // a machine that has more to do than it gets done; the client lost nothing
+			}
 			if e.Seq > seq && e.Level != "info" && e.Level != "debug" && e.Service != "other" {
 				c.Errorf("n1 says %s: %s %s", e.Level, e.Service, e.Text)
 			}
@@ -298,7 +306,7 @@ func TestReexecution(t *testing.T) {
 				if broken.program == "" {
 					c.must(os.Remove(mine.Srrd))
 				} else {
-					c.install(mine.Srrd, []byte(broken.program))
+					install(c, mine.Srrd, []byte(broken.program))
 				}
 				c.refuses("n1", "daemon reexec", broken.refusal)
 				c.refuses("n1", "daemon reexec", "srrd goes on as it is")
@@ -316,7 +324,7 @@ func TestReexecution(t *testing.T) {
 		program, err := os.ReadFile(newer)
 		c.must(err)
 		untouched(c, func() {
-			c.install(mine.Srrd, program)
+			install(c, mine.Srrd, program)
 			c.must(c.lab.Kill("n1", "srrd", syscall.SIGUSR2))
 			c.awaitEvent("n1", "srrd 98.7.6 has taken over from")
 			c.answers("n1", "show version", "98.7.6")
