@@ -48,6 +48,7 @@ func upWith(t *testing.T, topo *lab.Topology, o lab.Options) *cluster {
 		t.Fatalf("topology: %v", err)
 	}
 	mix(topo)
+	calm(topo)
 	o.Name = fmt.Sprintf("e%d-%d", os.Getpid(), labs.Add(1))
 	o.Binaries = cmp.Or(o.Binaries, programs)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/srrd/srrd/deploy/lab"
 )
@@ -26,6 +27,17 @@ var daemonDirs, routerDirs = listed("SRRD_FRR_DIR"), listed("SRRD_FRR_ROUTER_DIR
 
 func listed(variable string) []string {
 	return slices.DeleteFunc(strings.Split(os.Getenv(variable), ":"), func(dir string) bool { return dir == "" })
+}
+
+// calm has BFD bear some 400 ms in which a busy machine runs nobody: with 50 ms
+// x 3 the nodes lose each other in the middle of what a test looks at. How fast a
+// loss is seen is measured by the bench; it stays below loss_detection.
+func calm(topo *lab.Topology) {
+	for i := range topo.BFD {
+		if p := &topo.BFD[i]; p.Name == "fast" {
+			p.Interval, p.Multiplier = 100*time.Millisecond, 4
+		}
+	}
 }
 
 // mix gives the hosts that name no FRR of their own one of those to be tried.
