@@ -29,6 +29,9 @@ type Config struct {
 	// Proto and Instance own the client's routes: zebra deletes all routes of
 	// this pair when the connection ends. Use RouteTable and an instance that
 	// neither "ip import-table" nor another client uses.
+	//
+	// On ZAPI 2 to 4 RouteSystem, the zero value, is a client that only observes.
+	// Another one there has to be of a daemon that does not run on the node.
 	Proto    RouteType
 	Instance uint16
 	// Notify gets every message from zebra except Unknown ones, in order, from
@@ -48,7 +51,9 @@ func (c Config) check() error {
 	switch {
 	case !c.Dialect.Valid():
 		return fmt.Errorf("zapi: %w", errNoDialect)
-	case c.Proto <= RouteLocal:
+	case c.Dialect.Early() && c.Proto == RouteSystem:
+		return nil // observes
+	case c.Proto <= RouteLocal || c.Dialect.Early() && c.Proto == RouteStatic: // zread_hello
 		return fmt.Errorf("zapi: zebra gives no client the route type %s", c.Proto)
 	}
 	if _, ok := c.Dialect.RouteNumber(c.Proto); !ok {
@@ -139,6 +144,9 @@ func (c *Client) handshake(ctx context.Context) error {
 }
 
 func (c *Client) greet() error {
+	if c.cfg.Dialect.Early() {
+		return c.greetEarly()
+	}
 	inHello := c.cfg.Dialect.t.layout.helloNotify
 	if err := c.Send(Hello{Type: c.cfg.Proto, Instance: c.cfg.Instance, Notify: inHello}); err != nil {
 		return err
@@ -191,7 +199,7 @@ func (c *Client) read() error {
 		if err := c.whole(); err != nil {
 			return err
 		}
-		b, err := ReadMessage(c.r, buf)
+		b, err := c.cfg.Dialect.ReadMessage(c.r, buf)
 		if err != nil {
 			return err
 		}

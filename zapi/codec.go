@@ -83,6 +83,9 @@ func (d Dialect) Append(b []byte, m Message) ([]byte, error) {
 	if d.t == nil {
 		return fail(command, errNoDialect)
 	}
+	if d.Early() {
+		return d.appendEarly(b, m)
+	}
 	w := &writer{b: b, d: d, l: &d.t.layout}
 	number, known := d.Number(command)
 	if u, unknown := m.(Unknown); unknown {
@@ -178,6 +181,9 @@ func appendBody(w *writer, m Message) (vrf uint32) {
 func (d Dialect) Decode(b []byte) (Message, error) {
 	if d.t == nil {
 		return nil, &MessageError{Command: commandCount, Dialect: d, Err: errNoDialect}
+	}
+	if d.Early() {
+		return d.decodeEarly(b)
 	}
 	if len(b) < HeaderSize {
 		return nil, &MessageError{Command: commandCount, Dialect: d, Err: ErrShort}

@@ -37,6 +37,7 @@ type dialectTable struct {
 	commands map[uint16]Command // the inverse of numbers
 	types    []RouteType        // by number on the wire
 	layout   layout
+	early    *early // of ZAPI 2 to 4; nil: ZAPI 6
 }
 
 // layout says which fields exist and how wide they are.
@@ -211,7 +212,7 @@ func buildDialects() []*dialectTable {
 	return all
 }
 
-// Dialects returns every dialect, oldest first.
+// Dialects returns every dialect of ZAPI 6, oldest first; see EarlyDialects.
 func Dialects() []Dialect {
 	ds := make([]Dialect, len(dialects))
 	for i, t := range dialects {
@@ -229,7 +230,7 @@ func NewestRelease() string {
 // DialectFor finds the dialect of an FRR release. It takes the release itself
 // ("8.4.4", "10.3"), a package version ("7.5.1-1.1+deb11u1") or what zebra's VTY
 // answers to "show version" ("FRRouting 8.4.4 (host) on Linux(6.1.0)." and the
-// lines after it).
+// lines after it). Quagga's releases want its name before them: "Quagga 1.2.4".
 //
 // The error is an *UnknownReleaseError. A release newer than those known is
 // such an error too: nobody knows what the numbers mean there.
@@ -251,8 +252,12 @@ func dialectFor(version string, newerAsNewest bool) (Dialect, error) {
 	word := strings.TrimSpace(version)
 	if _, after, found := strings.Cut(word, "FRRouting "); found {
 		word = strings.TrimSpace(after)
-	} else if strings.HasPrefix(word, "Quagga ") {
-		return fail(false, "Quagga speaks another ZAPI")
+	} else if after, found := strings.CutPrefix(word, "Quagga "); found {
+		d, why := earlyDialectFor(strings.TrimSpace(after), true)
+		if !d.Valid() {
+			return fail(false, "%s", why)
+		}
+		return d, nil
 	}
 	word, _, _ = strings.Cut(word, " ")
 	word, _, _ = strings.Cut(word, "\n")
@@ -261,6 +266,9 @@ func dialectFor(version string, newerAsNewest bool) (Dialect, error) {
 		return fail(false, "want a release such as 8.4.4 or 10.3")
 	}
 
+	if d, _ := earlyDialectFor(word, false); d.Valid() {
+		return d, nil
+	}
 	newest := dialects[len(dialects)-1]
 	last := newest.releases[len(newest.releases)-1]
 	switch {

@@ -18,6 +18,15 @@
 // versions. Decode checks every length and never panics. A command this package
 // has no layout for decodes to [Unknown].
 //
+// # Quagga
+//
+// The ZAPI of Quagga (versions 2 and 3) and of FRR 2.0 and 3.0 (4) says its
+// version in the header, and zebra closes a connection of another one. Their
+// dialects ([EarlyDialects]) put routes and nexthops through gobgp's pkg/zebra,
+// behind a check of every length, since that does not look. There zebra answers
+// HELLO with nothing and notes nothing to the owner of a route: [Dial] waits for
+// the router-id, and [Routes] is no use. A client without a Proto observes.
+//
 // # One connection
 //
 // [Dial] connects, says HELLO and waits for zebra's CAPABILITIES before

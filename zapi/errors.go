@@ -30,14 +30,18 @@ func (e *UnknownReleaseError) Error() string {
 	return fmt.Sprintf("FRR version %q: %s", e.Version, e.Why)
 }
 
-// A FrameError says that a header cannot be ZAPI of version 6. The stream is
-// lost after it: nobody knows where the next message starts.
+// A FrameError says that a header cannot be ZAPI of the dialect's version. The
+// stream is lost after it: nobody knows where the next message starts.
 type FrameError struct {
 	Length          uint16
 	Marker, Version uint8
+	Dialect         Dialect // of ZAPI 2 to 4; not valid: ZAPI 6
 }
 
 func (e *FrameError) Error() string {
+	if e.Dialect.Early() {
+		return fmt.Sprintf("header has length %d, marker 0x%02x, version %d, which is not ZAPI of %s", e.Length, e.Marker, e.Version, e.Dialect)
+	}
 	switch {
 	case e.Marker != headerMarker:
 		return fmt.Sprintf("header marker is 0x%02x, want 0x%02x: the peer does not speak ZAPI", e.Marker, headerMarker)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,10 +29,23 @@ type golden struct {
 
 func goldens(t testing.TB) []golden {
 	t.Helper()
-	paths, err := filepath.Glob("../testdata/wire/zapi/frr-*/*.hex")
+	return append(goldensOf(t, "frr-"), goldensOf(t, "quagga-")...)
+}
+
+// goldensOf are those of one suite that are decoded: a client's route has another
+// layout than zebra's of the same number in Quagga, and is said only.
+func goldensOf(t testing.TB, suite string) []golden {
+	t.Helper()
+	paths, err := filepath.Glob("../testdata/wire/zapi/" + suite + "*/*.hex")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no goldens: %v", err)
 	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(filepath.Base(p), "said-") })
+	return readGoldens(t, suite, paths)
+}
+
+func readGoldens(t testing.TB, suite string, paths []string) []golden {
+	t.Helper()
 	var all []golden
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
@@ -44,7 +58,10 @@ func goldens(t testing.TB) []golden {
 			t.Fatalf("%s: want two comments and hex", path)
 		}
 		g.origin, g.value, g.hexes = lines[0], strings.TrimPrefix(lines[1], "# "), lines[2:]
-		release := strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "frr-")
+		release := strings.TrimPrefix(filepath.Base(filepath.Dir(path)), suite)
+		if suite == "quagga-" {
+			release = "Quagga " + release
+		}
 		if g.dialect, err = DialectFor(release); err != nil {
 			t.Fatal(err)
 		}
@@ -94,14 +111,14 @@ func TestEveryTruncationOfARecordedMessageIsAnError(t *testing.T) {
 			if m, err := g.dialect.Decode(g.message[:n]); err == nil {
 				t.Errorf("%s cut to %d bytes decodes to %#v", g.path, n, m)
 			}
-			if n < HeaderSize {
+			if n < g.dialect.HeaderSize() {
 				continue
 			}
 			// Cut with the length in the header telling so.
 			cut := bytes.Clone(g.message[:n])
 			cut[0], cut[1] = byte(n>>8), byte(n)
 			m, err := g.dialect.Decode(cut)
-			if _, request := m.(InterfaceRequest); request && n == HeaderSize {
+			if _, request := m.(InterfaceRequest); request && n == g.dialect.HeaderSize() {
 				continue // INTERFACE_ADD without a body is a message of its own
 			}
 			if err == nil {

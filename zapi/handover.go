@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -151,9 +150,11 @@ func (h *halts) current() *halted {
 // ReadMessage to say.
 func (c *Client) whole() error {
 	for {
-		b, err := c.r.Peek(HeaderSize)
-		if err == nil && checkHeader(b) == nil {
-			_, err = c.r.Peek(min(int(binary.BigEndian.Uint16(b)), MaxMessageSize))
+		b, err := c.r.Peek(c.cfg.Dialect.HeaderSize())
+		if err == nil {
+			if length, bad := c.cfg.Dialect.frame(b); bad == nil {
+				_, err = c.r.Peek(min(length, MaxMessageSize))
+			}
 		}
 		h := c.halts.current()
 		switch {

@@ -2,6 +2,7 @@ package zapi
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -58,6 +59,9 @@ type Routes struct {
 func NewRoutes(cfg RoutesConfig) (*Routes, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if cfg.Dialect.Early() {
+		return nil, fmt.Errorf("zapi: zebra of %s notes nothing to the owner of a route, so that none can be kept in it", cfg.Dialect)
 	}
 	cfg.Config = cfg.withDefaults()
 	if cfg.Changed == nil {

@@ -392,7 +392,7 @@ func (c *client) write() {
 func (c *client) read() {
 	r := bufio.NewReader(c.conn)
 	for {
-		b, err := zapi.ReadMessage(r, nil)
+		b, err := c.z.dialect.ReadMessage(r, nil)
 		var m zapi.Message
 		if err == nil {
 			m, err = c.z.dialect.Decode(b)
@@ -422,14 +422,20 @@ func (c *client) handle(m zapi.Message) {
 	switch m := m.(type) {
 	case zapi.Hello:
 		c.greeted, c.notes = true, m.Notify
+		if z.dialect.Early() {
+			break // that has no answer
+		}
 		c.send(zapi.Capabilities{ECMP: 256})
 		c.send(zapi.VRF{Table: 254, Name: "default"})
 	case zapi.RouteNotifyRequest:
 		c.notes = m.Notify
 	case zapi.RouterIDRequest:
 		c.routerID = true
-		if z.routerID.IsValid() {
+		switch {
+		case z.routerID.IsValid():
 			c.send(zapi.RouterID{Prefix: z.routerID})
+		case z.dialect.Early(): // says that there is none
+			c.send(zapi.RouterID{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 32)})
 		}
 	case zapi.InterfaceRequest:
 		c.interfaces = true
@@ -463,7 +469,9 @@ func (c *client) handle(m zapi.Message) {
 		delete(c.routes, m.Prefix)
 	case zapi.Unknown:
 	default:
-		c.send(zapi.ErrorMessage{Code: zapi.ErrorInvalidCommand})
+		if !z.dialect.Early() {
+			c.send(zapi.ErrorMessage{Code: zapi.ErrorInvalidCommand})
+		}
 	}
 }
 

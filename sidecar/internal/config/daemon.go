@@ -265,8 +265,9 @@ func fileMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(m), nil
 }
 
+// frrVersion takes FRR's releases as they are, and Quagga's behind its name.
 func frrVersion(s string) (string, error) {
-	for _, part := range strings.SplitN(s, ".", 3) {
+	for _, part := range strings.SplitN(strings.TrimPrefix(s, "Quagga "), ".", 3) {
 		if digits := strings.TrimLeft(part, "0123456789"); part == "" || digits == part {
 			return "", fmt.Errorf("want a version such as 8.4.4, got %q", clip(s))
 		}

@@ -13,6 +13,13 @@
 // pass through the loop's queue. Do and Hear put into that queue and never
 // block.
 //
+// # Quagga
+//
+// Quagga's zebra, and that of FRR before 4, has no routes of a table that its
+// ospfd could redistribute, and notes nothing to a route's owner. There the port
+// holds a session that only observes: it tells ZebraUp and ZebraDown, and
+// answers what is asked of way local with RouteFailed and why.
+//
 // # What can stay behind, and what is done about it
 //
 // ospfd keeps announcing a prefix if zebra died while it was announced and the

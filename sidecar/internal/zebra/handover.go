@@ -93,7 +93,7 @@ func (p *Port) hold(ctx context.Context) (*Held, error) {
 		}
 	}
 	// The loop takes what the routes said behind the halt, if they said any.
-	if p.in.waiting() || p.loop.up && h.routes == nil {
+	if p.in.waiting() || p.loop.up && p.loop.unable == "" && h.routes == nil {
 		h.Release()
 		return nil, nil
 	}

@@ -44,6 +44,7 @@ type loop struct {
 	up     bool
 	absent bool // nobody listens; what the dead one left is swept
 	why    string
+	unable string                   // why no route can be kept in this zebra; "": they can
 	held   map[netip.Addr]bool      // routes knows the address
 	silent map[netip.Addr]time.Time // when an addition is taken to have lost
 
@@ -92,6 +93,8 @@ func (l *loop) hear(now time.Time, m any) {
 		l.order(m)
 	case keeping:
 		l.keep(m.routes)
+	case observing:
+		l.observe(m.why)
 	case standing:
 		l.stand(now, m)
 	case zapi.Change:
@@ -133,6 +136,8 @@ func (l *loop) apply(addr netip.Addr) {
 			return
 		}
 		l.held[addr] = true
+	case l.wanted[addr] && l.unable != "":
+		l.cfg.Emit(machine.RouteState{Addr: addr, State: machine.RouteFailed, Text: l.unable})
 	case l.wanted[addr]: // said when there is a session
 	case l.held[addr]:
 		l.routes.Del(prefix(addr))
@@ -154,6 +159,17 @@ func (l *loop) keep(routes *zapi.Routes) {
 		}
 	}
 	if routes == nil {
+		return
+	}
+	for _, addr := range sorted(l.wanted) {
+		l.apply(addr)
+	}
+}
+
+// observe begins with a zebra in which no route can be kept, or ends.
+func (l *loop) observe(unable string) {
+	l.unable, l.up = unable, false
+	if unable == "" {
 		return
 	}
 	for _, addr := range sorted(l.wanted) {
@@ -233,7 +249,7 @@ func (l *loop) hostRoute(now time.Time, e machine.HostRoute) {
 // suspect begins to watch an address that ospfd announces, if nobody wants
 // that.
 func (l *loop) suspect(now time.Time, addr netip.Addr) {
-	if _, already := l.stale[addr]; already || l.wanted[addr] || !l.up || !slices.Contains(l.cfg.Addresses(), addr) {
+	if _, already := l.stale[addr]; already || l.wanted[addr] || !l.up || l.unable != "" || !slices.Contains(l.cfg.Addresses(), addr) {
 		return
 	}
 	l.stale[addr] = clearing{due: now.Add(firstClear)}

@@ -87,6 +87,8 @@ type (
 	}
 	// keeping: these routes are kept from now on; nil: none are.
 	keeping struct{ routes *zapi.Routes }
+	// observing: in this zebra no route can be kept; why is "" when that is over.
+	observing struct{ why string }
 	// standing of the session with zebra.
 	standing struct {
 		up  bool
@@ -148,8 +150,14 @@ func (p *Port) keep(ctx context.Context, given *given) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if given == nil {
-		var err error
-		if given, err = p.fresh(ctx, cancel); err != nil {
+		text, dialect, err := p.dialect(ctx)
+		if err != nil {
+			return err
+		}
+		if dialect.Early() {
+			return p.observe(ctx, dialect)
+		}
+		if given, err = p.fresh(text, cancel); err != nil {
 			return err
 		}
 		p.in.put(keeping{given.routes})
@@ -163,12 +171,34 @@ func (p *Port) keep(ctx context.Context, given *given) error {
 	return given.routes.Run(ctx)
 }
 
-// fresh makes routes in the dialect of the zebra there is.
-func (p *Port) fresh(ctx context.Context, end context.CancelCauseFunc) (*given, error) {
-	text, err := p.cfg.Version(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("zebra's release is not known: %w", err)
+// dialect is that of the zebra there is, with the words it names itself by.
+func (p *Port) dialect(ctx context.Context) (text string, d zapi.Dialect, err error) {
+	if text, err = p.cfg.Version(ctx); err == nil {
+		d, err = zapi.DialectFor(text)
 	}
+	if err != nil {
+		return "", zapi.Dialect{}, fmt.Errorf("zebra's release is not known: %w", err)
+	}
+	return text, d, nil
+}
+
+// observe holds a session with a zebra of ZAPI 2 to 4 for as long as it lives:
+// that it does is all there is to learn there. No HELLO is said, since that
+// takes a route type away from the daemon that has it.
+func (p *Port) observe(ctx context.Context, dialect zapi.Dialect) error {
+	p.in.put(observing{why: fmt.Sprintf("%s has no routes of a table, which way local needs; use address: alias", dialect)})
+	defer p.in.put(observing{})
+	c, err := zapi.Dial(ctx, zapi.Config{Path: p.cfg.Path, Dialect: dialect, Dial: p.dial,
+		Malformed: func(err error) { p.cfg.Log.Warn("a message of zebra was not understood", "err", err) }})
+	if err != nil {
+		return err
+	}
+	p.in.put(standing{up: true})
+	return c.Run(ctx)
+}
+
+// fresh makes routes in the dialect of a release.
+func (p *Port) fresh(text string, end context.CancelCauseFunc) (*given, error) {
 	cfg, err := p.routesConfig(text, end)
 	if err != nil {
 		return nil, err

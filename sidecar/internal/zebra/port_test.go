@@ -511,3 +511,97 @@ func TestAnAddressLostWithZebraAndNoLongerWantedIsClearedWhenItReturns(t *testin
 		}
 	})
 }
+
+func TestAZebraThatKeepsNoRoutesIsObserved(t *testing.T) {
+	for _, release := range []string{"Quagga 0.99.22.4", "Quagga 1.2.4", "FRRouting 3.0"} {
+		bubble(t, release, func(h *harness) {
+			h.want("ZebraUp{}")
+			h.announce(true, x1)
+			refused := func() string {
+				synctest.Wait()
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				for _, line := range h.got {
+					if strings.Contains(line, "RouteState") && strings.Contains(line, "use address: alias") {
+						return line
+					}
+				}
+				return ""
+			}
+			if refused() == "" {
+				t.Errorf("%s: nobody is told that way local cannot be", release)
+			}
+			h.mu.Lock()
+			h.got = nil
+			h.mu.Unlock()
+			h.announce(false, x1)
+			h.want(state(x1, machine.RouteRemoved, ""))
+			// What ospfd announces there is not for this port to clear.
+			h.Hear(machine.OSPFUp{Router: self})
+			h.Hear(machine.HostRoute{Router: self, Addr: x1, Present: true})
+			time.Sleep(time.Minute)
+			h.want()
+			for _, m := range h.z.Received() {
+				if _, asked := m.(zapi.RouterIDRequest); !asked {
+					t.Errorf("%s: zebra was sent %T", release, m)
+				}
+			}
+		})
+	}
+}
+
+func TestAZebraThatIsObservedDiesAndReturns(t *testing.T) {
+	bubble(t, "Quagga 1.2.4", func(h *harness) {
+		h.want("ZebraUp{}")
+		h.z.Kill()
+		synctest.Wait()
+		h.mu.Lock()
+		if len(h.got) == 0 || !strings.HasPrefix(h.got[0], "ZebraDown{") {
+			t.Errorf("its death was told as %v", h.got)
+		}
+		h.got = nil
+		h.mu.Unlock()
+		if err := h.z.Return(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		h.mu.Lock()
+		last := h.got[len(h.got)-1]
+		h.got = nil
+		h.mu.Unlock()
+		if last != "ZebraUp{}" {
+			t.Errorf("its return was told as %s", last)
+		}
+	})
+}
+
+// Quagga replaced by FRR: what was refused before is installed then.
+func TestAnUpgradeFromQuaggaIsNoticed(t *testing.T) {
+	bubble(t, "Quagga 1.2.4", func(h *harness) {
+		h.announce(true, x1)
+		synctest.Wait()
+		h.z.Kill()
+		h.mu.Lock()
+		h.release, h.z = "8.4", zapitest.New(mustDialect(t, "8.4"))
+		h.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		if got := h.rib(); len(got) != 1 {
+			t.Errorf("RIB %v", got)
+		}
+	})
+}
+
+func TestAnObservedZebraDoesNotKeepThePortFromRest(t *testing.T) {
+	bubble(t, "Quagga 1.2.4", func(h *harness) {
+		h.want("ZebraUp{}")
+		held, err := h.Hold(h.t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held.Conn != nil {
+			t.Error("a connection that need not go along is handed over")
+		}
+		held.Release()
+	})
+}
