@@ -53,7 +53,7 @@ func (n *Node) ownSeen(e LSASeen) {
 		// One of ours that is older: an echo that came late, or an old G. What
 		// others kept across a partition comes back when it heals; it would
 		// speak for us for an hour.
-		if !slices.ContainsFunc(n.flushes, func(f flush) bool { return f.ref == e.Ref }) {
+		if _, due := n.flushAt[e.Ref]; !due {
 			n.flushLater(e.Ref, n.now.Add(foreignKept))
 		}
 		return
@@ -253,9 +253,12 @@ func (n *Node) originateDone(e OriginateDone) {
 	n.setTimer(k, n.now.Add(retryAfter))
 }
 
-// flushLater notes a deletion.
+// flushLater notes a deletion, in place of one of the same LSA.
 func (n *Node) flushLater(ref LSARef, at time.Time) {
-	n.flushes = slices.DeleteFunc(n.flushes, func(f flush) bool { return f.ref.ID == ref.ID && f.ref == ref })
+	if was, due := n.flushAt[ref]; due && was.Equal(at) {
+		return
+	}
+	n.flushAt[ref] = at
 	i, _ := slices.BinarySearchFunc(n.flushes, at, func(f flush, at time.Time) int {
 		return cmp.Or(f.at.Compare(at), -1) // after those of the same time
 	})
@@ -269,8 +272,13 @@ func (n *Node) flushLater(ref LSARef, at time.Time) {
 func (n *Node) flushDue() {
 	i := 0
 	for ; i < len(n.flushes) && !n.flushes[i].at.After(n.now); i++ {
-		if t, _ := n.topicOf(n.flushes[i].ref); t == nil && n.ospf.up {
-			n.do(Flush{Ref: n.flushes[i].ref})
+		f := n.flushes[i]
+		if at, due := n.flushAt[f.ref]; !due || !at.Equal(f.at) {
+			continue
+		}
+		delete(n.flushAt, f.ref)
+		if t, _ := n.topicOf(f.ref); t == nil && n.ospf.up {
+			n.do(Flush{Ref: f.ref})
 		}
 	}
 	n.flushes = slices.Delete(n.flushes, 0, i)

@@ -381,9 +381,10 @@ func (n *Node) withdrawTopic(s *service) {
 	at := later(n.now, t.saidAt.Add(foreignKept))
 	// The ids it had before go first: receivers count the offer as long as one
 	// of them is there.
-	for _, f := range slices.Clone(n.flushes) {
-		if f.ref.Slot() == t.ref.Slot() && f.ref.Scope == t.ref.Scope && f.at.After(at) {
-			n.flushLater(f.ref, at)
+	for g := range uint32(256) {
+		ref := LSARef{Scope: t.ref.Scope, ID: g<<16 | uint32(t.ref.Slot())}
+		if due, ok := n.flushAt[ref]; ok && due.After(at) {
+			n.flushLater(ref, at)
 		}
 	}
 	n.flushLater(t.ref, at)

@@ -101,3 +101,42 @@ func TestAStampAfterTheClockWasSetBackIsSaidAnew(t *testing.T) {
 		t.Errorf("one a year earlier is said under %v, want a newer one than %v", back.Stamp, first.Stamp)
 	}
 }
+
+// However often a deletion is put off or brought forward, it happens once, at
+// the time named last.
+func TestADeletionHappensOnceAtTheTimeNamedLast(t *testing.T) {
+	n := New(Memory{}, nil)
+	n.now, n.ospf.up = t0, true
+	last := map[LSARef]time.Time{}
+	for i := range 2000 {
+		ref := LSARef{Scope: ASScope, ID: uint32(i * 7919 % 61)}
+		at := t0.Add(time.Duration(i*104729%997) * time.Second)
+		n.flushLater(ref, at)
+		last[ref] = at
+	}
+	deleted := map[LSARef]time.Time{}
+	for len(n.flushes) > 0 {
+		due := n.due[TimerKey{Kind: TimerFlush}]
+		if due.After(n.flushes[0].at) {
+			t.Fatalf("the timer is set for %s, and the next deletion is due at %s", due, n.flushes[0].at)
+		}
+		n.now, n.out = n.flushes[0].at, nil
+		n.flushDue()
+		for _, a := range n.out {
+			if f, ok := a.(Flush); ok {
+				if _, twice := deleted[f.Ref]; twice {
+					t.Fatalf("%s is deleted twice", f.Ref)
+				}
+				deleted[f.Ref] = n.now
+			}
+		}
+	}
+	if len(n.flushAt) > 0 || len(deleted) != len(last) {
+		t.Fatalf("%d of %d deletions happened, %d are left", len(deleted), len(last), len(n.flushAt))
+	}
+	for ref, at := range last {
+		if !deleted[ref].Equal(at) {
+			t.Errorf("%s was deleted at %s, want %s", ref, deleted[ref], at)
+		}
+	}
+}

@@ -51,9 +51,10 @@ type Node struct {
 	slots   map[string]*slot
 	daemon  []*topic // the daemon's announcement, one a scope, sorted
 	own     map[LSARef]*ownLSA
-	losses  map[RouterID]bool  // routers some service may wait for as lost holders
-	current map[LSARef]current // whose LSA a reference is, or was
-	flushes []flush            // sorted by time
+	losses  map[RouterID]bool    // routers some service may wait for as lost holders
+	current map[LSARef]current   // whose LSA a reference is, or was
+	flushes []flush              // sorted by time
+	flushAt map[LSARef]time.Time // when each is due: what stands in flushes otherwise was replaced
 	bad     map[badKey]BadLSAView
 	// refused is what was not believed, refusedNow what of it is in the database.
 	refused    map[advert.Refusal]*refusals
@@ -106,6 +107,7 @@ func New(mem Memory, marks []Mark) *Node {
 		own:      map[LSARef]*ownLSA{},
 		losses:   map[RouterID]bool{},
 		current:  map[LSARef]current{},
+		flushAt:  map[LSARef]time.Time{},
 		bad:      map[badKey]BadLSAView{},
 		refused:  map[advert.Refusal]*refusals{},
 
@@ -224,6 +226,9 @@ func (n *Node) setTimer(k TimerKey, at time.Time) {
 
 // cancelTimer makes the timer of that key stale.
 func (n *Node) cancelTimer(k TimerKey) {
+	if !n.timerSet(k) {
+		return
+	}
 	delete(n.timers, k)
 	delete(n.due, k)
 }

@@ -58,6 +58,7 @@ func (n *Node) ospfDown(why string) {
 	n.own = map[LSARef]*ownLSA{}
 	clear(n.current)
 	n.flushes = nil
+	clear(n.flushAt)
 	n.daemon = nil
 	clear(n.routes)
 	clear(n.bad)

@@ -391,7 +391,7 @@ func play(t *testing.T, seed uint64) (events int, good bool) {
 // TestMain has the collector run seldom: a schedule is small and soon over.
 func TestMain(m *testing.M) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(1600)
 	}
 	os.Exit(m.Run())
 }
