@@ -188,6 +188,12 @@ func TestPages(t *testing.T) {
 		f.API.Address = netip.IPv4Unspecified()
 		return f
 	}
+	nameless := func() Facts { // ospfd has just started, or has no address yet
+		f := tuned()
+		f.OSPF = vty.ParseRunning(strings.Replace(tunedOSPF, " ospf router-id 1.1.1.1\n", "", 1))
+		f.State.RouterID = netip.IPv4Unspecified()
+		return f
+	}
 	old := func() Facts {
 		f := tuned()
 		f.Release = release(7, 5, 1)
@@ -206,7 +212,7 @@ func TestPages(t *testing.T) {
 	untuned.Sysctls["net.ipv4.conf.all.rp_filter"] = "0"
 	for name, facts := range map[string]func() Facts{
 		"transit-tuned": transit(tuned()), "transit-plain": transit(untuned),
-		"nothing": tuned, "plain": plain, "stub": stub, "dead": dead, "empty": empty, "trap": trap, "old": old,
+		"nothing": tuned, "plain": plain, "stub": stub, "dead": dead, "empty": empty, "nameless": nameless, "trap": trap, "old": old,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var page strings.Builder

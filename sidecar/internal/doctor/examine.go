@@ -136,7 +136,9 @@ func (e *examination) release() {
 			Text: fmt.Sprintf("%s is older than 7.5, the oldest whose OSPF-API srrd speaks.", r)})
 	case !r.AtLeast(8, 3):
 		e.add(Finding{Severity: Advice, Subject: "release", Daemon: vty.OSPF,
-			Text: fmt.Sprintf("%s tells nobody which routers are reachable: srrd computes it, and hears of a lost node somewhat later. 8.4 or newer is better.", r)})
+			Text: fmt.Sprintf("%s tells nobody which routers are reachable: srrd computes it, and hears of a lost node somewhat later. "+
+				"Two nodes of one LAN that come back can stand in Loading for a minute: where it has a router, `ip ospf priority 0` on the nodes spares them that. "+
+				"8.4 or newer is better.", r)})
 	case r.AtLeast(10, 8):
 		e.add(Finding{Severity: Advice, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s is newer than 10.7, the newest srrd was tried with.", r)})
@@ -171,11 +173,15 @@ func (e *examination) routerID() {
 		Text: fmt.Sprintf("ospfd took its router-id %s from the addresses of this node. A service address would be taken the same way, "+
 			"at once (FRR 10) or at its next start: adjacencies are rebuilt, and two nodes end up with one router-id.", e.State.RouterID),
 	}
-	if slices.Contains(e.Wants.Addresses, e.State.RouterID) {
+	if id := e.State.RouterID; !id.IsValid() || id.IsUnspecified() {
+		f.Text = "ospfd has no router-id: there is no address yet that it could take one from. It would take the first it gets, " +
+			"and a service address as any other."
+		f.Steps = []string{"vtysh -c 'configure terminal' -c 'router ospf' -c 'ospf router-id A.B.C.D', with one that no other router has"}
+	} else if slices.Contains(e.Wants.Addresses, id) {
 		f.Text += " It is a service address already."
 		f.Steps = []string{"vtysh -c 'configure terminal' -c 'router ospf' -c 'ospf router-id A.B.C.D', with one that no other router has; then `clear ip ospf process`"}
 	} else {
-		f.Lines = ospf("ospf router-id " + e.State.RouterID.String())
+		f.Lines = ospf("ospf router-id " + id.String())
 	}
 	e.add(f)
 }

@@ -190,23 +190,27 @@ advice: OSPF-API is open`, "advice: no neighbour\nadvice: authentication of OSPF
 	}
 }
 
-// gatherWithInterface gathers until ospfd has made eth0 one of its interfaces,
-// which it does when zebra has told it of the address.
+// gatherWithInterface gathers until ospfd has made eth0 one of its interfaces, and
+// has a router id, which it does when zebra has told it of the address.
 func gatherWithInterface(ctx context.Context, t *testing.T, router *vty.Router, place Place, wants Wants) Facts {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
 	for {
 		facts, err := Gather(ctx, router, place, wants)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(subjects(Examine(facts)), "no OSPF interface") {
+		if !strings.Contains(subjects(Examine(facts)), "no OSPF interface") && !facts.State.RouterID.IsUnspecified() {
 			return facts
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			t.Fatalf("ospfd has no interface: %+v", facts)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
