@@ -89,6 +89,10 @@ type DB struct {
 	nextExpiry time.Time
 }
 
+// manyTouched is from how many changes on between two snapshots the room they
+// took is given back: the whole database changes at a sync, and then seldom.
+const manyTouched = 512
+
 // New makes an empty mirror.
 func New(l Limits) *DB {
 	l.LSAs = cmp.Or(l.LSAs, DefaultLSAs)

@@ -42,7 +42,11 @@ func (db *DB) merge() {
 	for _, k := range db.touched {
 		keys = append(keys, k)
 	}
-	clear(db.touched)
+	if len(keys) > manyTouched {
+		db.touched = map[ident]Key{} // one that was cleared would keep its size
+	} else {
+		clear(db.touched)
+	}
 	slices.SortFunc(keys, Key.Compare)
 
 	out := make([]*Entry, 0, len(db.records))

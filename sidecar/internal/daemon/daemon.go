@@ -175,6 +175,7 @@ func (d *daemon) serve(ctx context.Context, c *config.Config, begin func(context
 	g.Go(func() error { return d.configure(ctx) })
 	g.Go(func() error { return d.watchdog(ctx) })
 	g.Go(func() error { return d.reexecute(ctx) })
+	g.Go(func() error { return d.slim(ctx) })
 	d.log.Info("srrd runs", "version", d.opt.Version, "services", len(c.Machine.Services), "socket", c.Daemon.Shell.Socket)
 	_, _ = sd.SdNotify(false, sd.SdNotifyReady) // without systemd there is nobody to tell
 	err := g.Wait()
