@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,51 @@ func (l *Lab) Crash(host string) error {
 		return fmt.Errorf("crash of %s: %w", host, err)
 	}
 	return nil
+}
+
+// Reset does to a host's srrd and all that it has started what a reset button
+// does: they are killed, whatever they are at, and forgotten under /run; FRR and
+// the kernel go on. It tells whether srrd ran, and is to be started again.
+func (l *Lab) Reset(host string) (ran bool, err error) {
+	ns := nsInode(l.ns(host))
+	if ns == 0 {
+		return false, fmt.Errorf("reset: host %s: no namespace", host)
+	}
+	pid, err := l.PID(host, "srrd")
+	if err != nil {
+		return false, err
+	}
+	var errs []error
+	if pid != 0 {
+		errs = append(errs, l.Kill(host, "srrd", syscall.SIGKILL))
+	}
+	for range 10 { // a process killed while forking leaves a child: look again
+		left := 0
+		for _, pid := range pidsIn(map[uint64]bool{ns: true}) {
+			p, err := identify(pid)
+			if err != nil {
+				continue // gone meanwhile
+			}
+			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			if err != nil || !bytes.Contains(append([]byte{0}, environ...), []byte("\x00SRRD_NODE=")) {
+				continue // gone meanwhile, or nothing that srrd has started
+			}
+			left++
+			errs = append(errs, p.end(syscall.SIGKILL, killTimeout))
+		}
+		if left == 0 {
+			break
+		}
+	}
+	if entries, err := os.ReadDir(l.Vars(host).RunDir); err == nil {
+		for _, e := range entries {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return pid != 0, fmt.Errorf("reset of %s: %w", host, err)
+	}
+	return pid != 0, nil
 }
 
 // forget takes from a host's kernel what daemons have put there.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/srrd/srrd/deploy/lab"
 	"github.com/srrd/srrd/vty"
 )
@@ -118,9 +120,13 @@ func (r *run) daemons(a *Applied) (mend, error) {
 		r.note(a.Target, "srrd gone")
 	}
 	var errs []error
+	told := map[string]int{} // the processes that were told to end
 	for _, n := range names {
 		switch how {
 		case "TERM":
+			pid, err := r.lab.PID(a.Target, n)
+			errs = append(errs, err)
+			told[n] = pid
 			errs = append(errs, r.lab.Kill(a.Target, n, syscall.SIGTERM))
 		case "KILL":
 			errs = append(errs, r.lab.Kill(a.Target, n, syscall.SIGKILL))
@@ -147,7 +153,7 @@ func (r *run) daemons(a *Applied) (mend, error) {
 		}
 		for _, n := range slices.Compact(slices.Sorted(slices.Values(again))) {
 			if n == "srrd" && how == "TERM" {
-				if err := r.awaitEnd(ctx, a.Target, n); err != nil {
+				if err := r.awaitEnd(ctx, a.Target, n, told[n]); err != nil {
 					return err
 				}
 				continue
@@ -171,15 +177,41 @@ func (r *run) daemons(a *Applied) (mend, error) {
 	return back, errors.Join(errs...)
 }
 
-// awaitEnd waits until a daemon that was told to end has done so.
-func (r *run) awaitEnd(ctx context.Context, host, name string) error {
-	err := r.lab.Wait(ctx, func() error {
-		if pid, err := r.lab.PID(host, name); err != nil || pid != 0 {
-			return errors.Join(err, fmt.Errorf("%s on %s has not ended since SIGTERM", name, host))
+// awaitEnd waits until a process of a daemon that was told to end has done so.
+// Another repair may have started the daemon again since.
+func (r *run) awaitEnd(ctx context.Context, host, name string, told int) error {
+	return r.lab.Wait(ctx, func() error {
+		if pid, err := r.lab.PID(host, name); err != nil || pid == told && pid != 0 {
+			return errors.Join(err, fmt.Errorf("%s on %s, process %d, has not ended since SIGTERM", name, host, told))
 		}
 		return nil
 	})
-	return err
+}
+
+// Reset is the power switch of the lab, which a fence primitive presses: what
+// srrd of a host has started is killed, srrd too. It tells whether srrd ran and is
+// to be started again; the host's journal tells of it. One at a time, so that of two
+// nodes that want to switch each other off one does, and the other one no longer
+// runs.
+func Reset(l *lab.Lab, host, journal string) (ran bool, err error) {
+	dir := l.Vars(host).Dir
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "switch"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return false, fmt.Errorf("switch of the lab: %w", err)
+	}
+	if ran, err = l.Reset(host); err != nil {
+		return ran, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, journal), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return ran, err
+	}
+	_, err = fmt.Fprintf(f, "%d %s - %s %s 0 0 -\n", time.Now().UnixNano(), host, isReset, ends)
+	return ran, errors.Join(err, f.Close())
 }
 
 // power lets a host lose its power: its processes, its kernel's state, its

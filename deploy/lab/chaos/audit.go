@@ -145,7 +145,7 @@ func (r *runs) take(l Line) {
 		r.since = map[string]map[string]Line{}
 	}
 	if l.Service == "" {
-		if l.Primitive == "reboot" {
+		if l.Primitive == "reboot" || l.Primitive == isReset {
 			for _, on := range r.since {
 				delete(on, l.Node)
 			}
@@ -245,7 +245,7 @@ func auditSequence(lines []Line) (found []string) {
 			for k, h := range all {
 				switch {
 				case k.node != l.Node:
-				case l.Primitive == "reboot":
+				case l.Primitive == "reboot", l.Primitive == isReset:
 					*h = history{}
 				case l.Primitive == "srrd gone":
 					h.open, h.next = nil, nil // its primitives outlive it, and its next life may not know

@@ -157,6 +157,10 @@ func TestEachRuleFindsWhatBreaksIt(t *testing.T) {
 			journal: activated + "21 n2 S fence begin 200 n1\n21.1 n2 S fence end 200 n1\n21.2 n2 S start begin 200\n21.3 n2 S start end 200\n"},
 		{name: "A fence that failed is none", service: "lun", rule: ruleTwice, text: "it has a fence",
 			journal: activated + "21 n2 S fence begin 200 n1\n21.1 n2 S fence exit=1 200 n1\n21.2 n2 S start begin 200\n21.3 n2 S start end 200\n"},
+		{name: "What is reset runs nothing", service: "lun",
+			journal: "19 n1 ! reset\n" + activated + "21.2 n2 S start begin 200\n21.3 n2 S start end 200\n"},
+		{name: "A start after a reset without activate", service: "web", rule: ruleSequence, text: "not activated",
+			journal: "20 n1 ! reset\n21.2 n1 S start begin 200\n21.3 n1 S start end 200\n"},
 		{name: "What is rebooted runs nothing", service: "lun",
 			journal: "19 n1 ! reboot\n" + activated + "21.2 n2 S start begin 200\n21.3 n2 S start end 200\n"},
 

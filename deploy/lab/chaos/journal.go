@@ -16,9 +16,12 @@ const (
 	killed = "killed" // by srrd: it took too long, or was cancelled
 )
 
+// isReset is the Primitive of a node's journal that a fence has reset.
+const isReset = "reset"
+
 // Line is a line of a journal: a primitive of a service on a node, or, with
-// Service "", what happened to the node as a whole: Primitive "reboot", "srrd
-// gone" or "srrd here".
+// Service "", what happened to the node as a whole: Primitive "reboot", "reset"
+// (by a fence), "srrd gone" or "srrd here".
 type Line struct {
 	At        time.Time
 	Node      string
@@ -73,8 +76,10 @@ func parseJournal(text string) ([]Line, error) {
 		default:
 			return nil, fmt.Errorf("journal: moment %q in %q", f[4], line)
 		}
-		if f[7] == "-" {
-			f[7] = ""
+		for _, i := range []int{2, 7} {
+			if f[i] == "-" {
+				f[i] = ""
+			}
 		}
 		all = append(all, Line{time.Unix(0, ns), f[1], f[2], f[3], f[4], status, claim, f[7]})
 	}
