@@ -29,7 +29,7 @@ func (n *Node) configure(c Config) {
 			n.index(s)
 			n.armLost(s)
 			if s.found != nil {
-				n.setTimer(s.timer(TimerWait), n.now.Add(n.deadInterval()))
+				n.awaitOthers(s)
 			}
 			n.armFailback(s)
 		case s.cfg.needsRestart(&sc) && s.phase != phaseDisabled:

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -250,15 +251,40 @@ func (n *Node) successorSeen(s *service) bool {
 	return ok && n.announcedBy(u, by)
 }
 
-// foundTooLong reports whether what an earlier life left running must be
-// stopped although nothing is known of the others: a strict service after as
-// long as a holder may take to notice that it is cut off (lost_hold counts on
-// that), a plain one only where ospfd is not to be had.
-func (n *Node) foundTooLong(s *service) bool {
-	if n.timerSet(s.timer(TimerWait)) || n.ospf.latched {
-		return false
+// awaitOthers arms the wait for news of the others before what an earlier life
+// left running is stopped. When that life ended, and how long the node has been cut
+// off, nobody knows; a strict service therefore gets no longer than a neighbour
+// takes to be found Full that was so before.
+func (n *Node) awaitOthers(s *service) {
+	wait := cmp.Or(n.cfg.LossDetection, n.deadInterval())
+	if s.strict() {
+		wait = min(wait, n.cfg.RejoinHold)
 	}
-	return s.strict() || !n.ospf.up && s.cfg.OnOSPFLoss == LossStop
+	n.setTimer(s.timer(TimerWait), n.now.Add(wait))
+}
+
+// awaitDatabase goes on waiting where a neighbour is Full and only the database is
+// not in sync yet: as long as a holder may take to notice that it is cut off, for
+// lost_hold counts on that.
+func (n *Node) awaitDatabase(s *service) {
+	if more := cmp.Or(n.cfg.LossDetection, n.deadInterval()) - n.cfg.RejoinHold; s.strict() && n.ospf.full > 0 && more > 0 {
+		n.setTimer(s.timer(TimerWait), n.now.Add(more))
+	}
+}
+
+// foundTooLong reports whether what an earlier life left running must be
+// stopped although nothing is known of the others: a strict service after these
+// waits, or when the last neighbour is lost meanwhile, as if it ran; a plain one only
+// where ospfd is not to be had.
+func (n *Node) foundTooLong(s *service) bool {
+	switch waits := n.timerSet(s.timer(TimerWait)); {
+	case n.ospf.latched:
+		return false
+	case s.strict():
+		return !waits || s.waited && n.ospf.full == 0
+	default:
+		return !waits && !n.ospf.up && s.cfg.OnOSPFLoss == LossStop
+	}
 }
 
 // awaitOffers has the service looked at again when its offer is fresh no longer.

@@ -114,7 +114,11 @@ func (n *Node) serviceTimer(s *service, k TimerKey) {
 			n.save()
 		}
 	case TimerWait:
+		first := !s.waited
 		s.waited = true
+		if s.found != nil && first {
+			n.awaitDatabase(s)
+		}
 	case TimerYield:
 		s.yieldDue = true
 	case TimerPin:
