@@ -55,7 +55,11 @@ func (b *Bench) Run(ctx context.Context, rows []Row) (results []Result, err erro
 	for i := range rows {
 		row := &rows[i]
 		res := Result{Row: *row}
-		for failed := 0; len(res.Outcomes) < b.N && failed < giveUpAfter; {
+		n := b.N
+		if row.most > 0 {
+			n = min(n, row.most)
+		}
+		for failed := 0; len(res.Outcomes) < n && failed < giveUpAfter; {
 			if c == nil || at != row.variant {
 				if err := down(); err != nil {
 					return results, err
@@ -83,7 +87,7 @@ func (b *Bench) Run(ctx context.Context, rows []Row) (results []Result, err erro
 				break
 			}
 			res.Outcomes = append(res.Outcomes, out)
-			b.say("%s %d/%d: %s\n", row.Name, len(res.Outcomes), b.N, out.line(time.Since(began)))
+			b.say("%s %d/%d: %s\n", row.Name, len(res.Outcomes), n, out.line(time.Since(began)))
 			if err != nil {
 				failed++
 				if err := down(); err != nil { // built anew for the next

@@ -90,6 +90,30 @@ func TestTheTablesSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestTheShortTableOfADocument(t *testing.T) {
+	var b bytes.Buffer
+	results := someResults()
+	for i, about := range []string{"a loss", "a move", "an exec", "a peer"} {
+		results[i].Row.About = about
+	}
+	results = append(results, Result{Row: Row{About: "hitless", Goal: 0}, Outcomes: []Outcome{{From: "n1", To: "n2", Switches: 1}}})
+	if err := WriteMarkdown(&b, results); err != nil {
+		t.Fatal(err)
+	}
+	const want = `| what happens | outage ms, median / p95 / worst | lost, most | goal | runs |
+| --- | --- | --- | --- | --- |
+| a loss | **31 / 50 / 50** | 49 | 40 | 2 |
+| a move | **2 / 2 / 2** | 1 | 0 lost | 1 |
+| an exec | not run |  | 0 lost | 0 |
+| a peer | 310 / 310 / 310 (see below) | 309 |  | 1 |
+| hitless | no packet lost | 0 | 0 lost | 1 |
+
+`
+	if !strings.HasPrefix(b.String(), want) {
+		t.Errorf("got\n%s\nwant at its beginning\n%s", b.String(), want)
+	}
+}
+
 func TestAFlameShowsEachPhaseFromTheEndOfTheOneBefore(t *testing.T) {
 	var b bytes.Buffer
 	r := Result{Row: Row{Name: "loss"}, Outcomes: []Outcome{{Outage: millis(40), Phases: map[string]time.Duration{
@@ -135,6 +159,63 @@ func TestTheOldNextHopOfARouter(t *testing.T) {
 				t.Errorf("%s: %s after %s, want %s", name, router, got[router], want)
 			}
 		}
+	}
+}
+
+func TestWhenARouterHasAllAddressesAnew(t *testing.T) {
+	a, b := netip.MustParseAddrPort("10.250.0.1:1"), netip.MustParseAddrPort("10.250.0.2:1")
+	r1a, r1b := hop{"r1", a.Addr()}, hop{"r1", b.Addr()}
+	since := time.Unix(100, 0)
+	at := func(n float64) time.Time { return since.Add(millis(n)) }
+	old := routesAt{r1a: "10.1.1.1", r1b: "10.1.1.1"}
+	for name, c := range map[string]struct {
+		changes []change
+		want    time.Duration // 0: not at all
+	}{
+		"nothing changes":              {nil, 0},
+		"the last of both":             {[]change{{at(5), r1a, "10.1.1.2"}, {at(7), r1b, "10.1.1.3"}}, millis(7)},
+		"the same again after a while": {[]change{{at(2), r1a, ""}, {at(6), r1a, "10.1.1.1"}}, millis(6)},
+		"one stays away":               {[]change{{at(2), r1a, ""}, {at(6), r1b, "10.1.1.2"}}, 0},
+		"gone once more":               {[]change{{at(2), r1a, "10.1.1.2"}, {at(3), r1a, ""}, {at(9), r1a, "10.1.1.2"}}, millis(9)},
+		"the old one leaves later":     {[]change{{at(2), r1a, "10.1.1.1 10.1.1.2"}, {at(8), r1a, "10.1.1.2"}}, millis(8)},
+		"before the fault":             {[]change{{at(-1), r1a, "10.1.1.2"}}, 0},
+		"a later change counts not":    {[]change{{at(2), r1a, "10.1.1.2"}, {at(8), r1a, "10.1.1.3"}}, millis(2)},
+	} {
+		got, ok := lastCome(old, c.changes, since, []netip.AddrPort{a, b})["r1"]
+		if ok != (c.want != 0) || got != c.want {
+			t.Errorf("%s: %s %v, want %s", name, got, ok, c.want)
+		}
+	}
+}
+
+func TestAThousandServicesAreSpread(t *testing.T) {
+	s := spread(1000)
+	if len(s.names) != 1000 || len(s.services) != 1000 || len(s.routed) != 1000 || len(s.addresses) < 90 || len(s.addresses) > 110 {
+		t.Errorf("%d names, %d services, %d addresses, %d of them asked", len(s.names), len(s.services), len(s.routed), len(s.addresses))
+	}
+	if s.addresses[0] != s.routed[0] || s.addresses[len(s.addresses)-1] != s.routed[999] {
+		t.Error("the first or the last is not asked")
+	}
+	seen := map[netip.AddrPort]bool{}
+	for _, a := range s.routed {
+		seen[a] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d different addresses", len(seen))
+	}
+	next := map[string]int{}
+	for _, name := range s.names {
+		best := map[string]string{}
+		for _, host := range []string{"n1", "n2", "n3"} {
+			best[s.forHost(host, name)] = host
+		}
+		if best["preference: 200\n"] != "n1" {
+			t.Fatalf("%s is not at home on n1", name)
+		}
+		next[best["preference: 150\n"]]++
+	}
+	if next["n2"] != 500 || next["n3"] != 500 {
+		t.Errorf("they are taken by %v", next)
 	}
 }
 

@@ -309,11 +309,55 @@ func writeRemarks(w io.Writer, results []Result) error {
 	return err
 }
 
-// WriteMarkdown writes the same tables for a document.
+// short are the cells of the short table: what is done, what the client saw, what
+// is wanted of it. What misses that is bold.
+func (r Result) short() []string {
+	goal := ""
+	switch {
+	case r.Row.Goal == 0:
+		goal = "0 lost"
+	case r.Row.Goal > 0:
+		goal = strings.TrimSuffix(ms(r.Row.Goal), ".0")
+	}
+	if len(r.Outcomes) == 0 {
+		return []string{r.Row.About, "not run", "", goal, "0"}
+	}
+	out, lost := r.outages(), percentile(r.lost(), 100)
+	seen := fmt.Sprintf("%s / %s / %s", whole(percentile(out, 50)), whole(percentile(out, 95)), whole(percentile(out, 100)))
+	if lost == 0 && percentile(out, 100) == 0 {
+		seen = "no packet lost"
+	}
+	if r.Misses() != "" {
+		seen = "**" + seen + "**"
+	}
+	if len(r.Errors()) > 0 {
+		seen += " (see below)"
+	}
+	return []string{r.Row.About, seen, fmt.Sprint(lost), goal, fmt.Sprint(len(r.Outcomes))}
+}
+
+// whole are milliseconds: whole ones where a tenth says nothing.
+func whole(d time.Duration) string {
+	if d >= 100*time.Millisecond {
+		return fmt.Sprint(d.Round(time.Millisecond).Milliseconds())
+	}
+	return strings.TrimSuffix(ms(d), ".0")
+}
+
+var shortHeads = []string{"what happens", "outage ms, median / p95 / worst", "lost, most", "goal", "runs"}
+
+// WriteMarkdown writes tables for a document: a short one to begin with, and those
+// of WriteTable.
 func WriteMarkdown(w io.Writer, results []Result) error {
 	var b strings.Builder
 	row := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	rule := func(n int) { row(slices.Repeat([]string{"---"}, n)) }
+	row(shortHeads)
+	rule(len(shortHeads))
+	for _, r := range results {
+		row(r.short())
+	}
+	b.WriteByte('\n')
 	row(heads)
 	rule(len(heads))
 	for _, r := range results {

@@ -51,6 +51,9 @@ type Row struct {
 	// each is the time between two datagrams, over all services; 0: a millisecond
 	// for each service.
 	each time.Duration
+	// most is how often it is done at most, whatever is asked for: each run takes a
+	// while; 0: as often as asked.
+	most int
 	// still is how long nothing may have changed before the fault.
 	still time.Duration
 	takes taking
@@ -153,7 +156,7 @@ func Rows() []Row {
 		case "hundred-loss":
 			rows[i].each = 200 * time.Microsecond
 		case "thousand-loss":
-			rows[i].each = 500 * time.Microsecond
+			rows[i].each, rows[i].most = 500*time.Microsecond, 5
 		}
 	}
 	return rows
