@@ -401,7 +401,7 @@ func (n *Node) strictObstacles(u unit, claim advert.Claim) []string {
 	}
 	for _, m := range u.members {
 		for _, l := range m.lost {
-			t := l.host + ", which ran " + m.name + " when last heard"
+			t := l.host + ", which " + l.was(m.name)
 			if l.failedStop {
 				t = l.host + ", which could not stop " + m.name + " when last heard: fencing or confirm-stopped " + l.host
 			}

@@ -438,7 +438,7 @@ func (o *offer) fear() advert.Claim { return max(1, o.said.Claim) }
 func (n *Node) lose(o *offer, why ReasonCode) {
 	s := o.s
 	l := &lost{router: o.peer.id, claim: o.said.Claim, addrs: o.said.Addresses, since: n.now, host: n.hostOf(o.peer.id),
-		silent: why == BecauseSrrdGone || why == BecauseOldLife || why == BecauseLeaving, failedStop: o.stuck()}
+		silent: why == BecauseSrrdGone || why == BecauseOldLife || why == BecauseLeaving, failedStop: o.stuck(), doubted: !o.feared()}
 	if old := s.lostOf(l.router); old != nil && s.fences() {
 		l.since = old.since // it was never heard in between: see fenceAt
 	}

@@ -141,7 +141,7 @@ func (n *Node) fence(s *service) {
 				}
 				continue
 			}
-			n.note(LevelWarning, s.name, "fences "+l.host+", which ran "+m.name+" when last heard")
+			n.note(LevelWarning, s.name, "fences "+l.host+", which "+l.was(m.name))
 			n.runPrimitive(s, PrimFence, &op{prim: PrimFence, peer: l.host, router: l.router})
 			return
 		}

@@ -114,16 +114,25 @@ type op struct {
 	first  time.Time // of several tries, the first
 }
 
-// lost is somebody who ran the service when last heard.
+// lost is somebody who ran the service when last heard, or may have started it since.
 type lost struct {
 	router     RouterID
 	claim      advert.Claim
 	addrs      []netip.Addr
 	silent     bool // its srrd is gone, its router reachable
+	doubted    bool // it did not run when last heard: see offer.doubted
 	failedStop bool
 	since      time.Time
 	until      time.Time // then it stands in nobody's way; zero: only a person or fencing ends it
 	host       string
+}
+
+// was says what the lost holder had to do with the service, as far as known.
+func (l *lost) was(service string) string {
+	if l.doubted {
+		return "may have started " + service + " since it was last heard"
+	}
+	return "ran " + service + " when last heard"
 }
 
 // strict reports whether the service is placed by acknowledged claims, for its

@@ -71,7 +71,7 @@ func (n *Node) ospfDown(why string) {
 			if o.counts && (o.feared() || o.s.fenceOnly()) && (o.said.Flags.Has(advert.FlagStrict) || o.s.strict()) {
 				n.losses[p.id] = true
 				o.s.addLost(&lost{router: p.id, claim: o.said.Claim, since: n.now, host: p.name(),
-					failedStop: o.stuck()}) // until is set when we are in sync again
+					failedStop: o.stuck(), doubted: !o.feared()}) // until is set when we are in sync again
 			}
 		}
 	}

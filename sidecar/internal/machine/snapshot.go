@@ -297,7 +297,7 @@ func (n *Node) viewNotices(s *service, v *ServiceView) {
 		case l.failedStop:
 			note("%s could not stop it and may still run it: fencing, or confirm-stopped %s", l.host, l.host)
 		default:
-			note("%s ran it when last heard", l.host)
+			note("%s %s", l.host, l.was("it"))
 		}
 	}
 	if s.mayRun {
