@@ -139,6 +139,7 @@ type fakeVTY struct {
 	lines   []string
 	hold    chan struct{} // nil: answers at once
 	err     error
+	quagga  *fakeQuagga // nil: FRR
 }
 
 // take returns the lines since the last call.
@@ -162,6 +163,9 @@ func (v *fakeVTY) Configure(ctx context.Context, _ vty.Class, lines ...string) e
 	defer v.mu.Unlock()
 	if v.err == nil && len(lines) > 0 {
 		v.lines = append(v.lines, strings.Join(lines, " / "))
+		if v.quagga != nil {
+			v.quagga.take(lines)
+		}
 	}
 	return v.err
 }
@@ -176,10 +180,16 @@ func (v *fakeVTY) runs(text string, err error) {
 func (v *fakeVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.quagga != nil {
+		return vty.ParseRunning(v.quagga.show()), v.err
+	}
 	return vty.ParseRunning(v.running), v.err
 }
 
 func (v *fakeVTY) Release(context.Context, vty.Daemon) (vty.Release, error) {
+	if v.quagga != nil {
+		return vty.Release{Suite: "Quagga", Version: vty.Version{Major: 1, Minor: 2, Patch: 4}}, v.err
+	}
 	return vty.Release{Suite: "FRRouting", Version: vty.Version{Major: 8, Minor: 4, Patch: 4}}, v.err
 }
 

@@ -17,9 +17,12 @@ type situation struct {
 	services []Service
 	table    uint16 // N of `redistribute table N`; 0: not to be set
 	quagga   bool   // ospfd is Quagga's, which redistributes no table
-	noted    residue
-	wished   map[netip.Addr]netip.Addr // network statements in force, with their area
-	kept     map[netip.Addr]bool       // adopted addresses nobody has decided on
+	// deaf: this ospfd takes no `redistribute` any more, see speaker.
+	deaf      bool
+	announced map[netip.Addr]bool // by `redistribute connected`, now
+	noted     residue
+	wished    map[netip.Addr]netip.Addr // network statements in force, with their area
+	kept      map[netip.Addr]bool       // adopted addresses nobody has decided on
 }
 
 // preparation is what there is to do.
@@ -78,6 +81,9 @@ func viaConnected(services []Service) []netip.Addr {
 // as its entries are ours.
 func (p *preparation) permit(s situation) {
 	want := viaConnected(s.services)
+	if s.deaf { // it would keep what it announced for ever; what is denied it flushes
+		want = slices.DeleteFunc(want, func(a netip.Addr) bool { return !s.announced[a] })
+	}
 	list := parsePrefixList(s.running, PolicyName)
 	for _, addr := range s.noted.Permits {
 		if slices.Contains(want, addr) || s.kept[addr] {
@@ -85,7 +91,11 @@ func (p *preparation) permit(s situation) {
 		}
 		if e, ok := list.exactly(addr); ok {
 			p.policy = append(p.policy, "no "+e.line)
-			p.notes = append(p.notes, fmt.Sprintf("removed %s from prefix-list %s, which an earlier life left", addr, PolicyName))
+			why := "which an earlier life left"
+			if s.deaf {
+				why = "so that ospfd, which is not told of its end, forgets it"
+			}
+			p.notes = append(p.notes, fmt.Sprintf("removed %s from prefix-list %s, %s", addr, PolicyName, why))
 		}
 		p.after.Permits = without(p.after.Permits, addr)
 	}
@@ -109,7 +119,7 @@ func permitLine(addr netip.Addr) string {
 }
 
 func (p *preparation) redistribute(s situation, ospf vty.Block) {
-	if len(viaConnected(s.services)) == 0 {
+	if len(viaConnected(s.services)) == 0 || s.deaf {
 		return
 	}
 	rest, ok := ospf.Value("redistribute connected")

@@ -76,7 +76,16 @@ type speaker struct {
 	permits map[netip.Addr]bool // let through, as of the last Prepare
 	set     bool                // the last Prepare has set everything
 	said    []string            // what was last said of what is there
+
+	announced map[netip.Addr]bool // by `redistribute connected`
+	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
+	// keeps nothing in its place (lib/zclient.c, zclient_stop): until it is
+	// restarted it takes the line, does nothing and shows nothing.
+	deaf bool
 }
+
+// errDeaf is why a deaf ospfd announces no address.
+var errDeaf = errors.New("ospfd of Quagga has lost zebra and redistributes nothing new until it is restarted; announce: network does not depend on that")
 
 func (s *speaker) do(ctx context.Context, j job) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
@@ -89,8 +98,10 @@ func (s *speaker) do(ctx context.Context, j job) error {
 		delete(s.kept, j.addr)
 		return s.address(ctx, j)
 	case jobPermit:
-		return s.permit(ctx, j.addr)
+		delete(s.kept, j.addr)
+		return s.permit(ctx, j.addr, j.on)
 	case jobPrepare:
+		s.deaf = false // it may be another one
 		return s.prepare(ctx, false)
 	}
 	return fmt.Errorf("address: no job of kind %d", j.kind)
@@ -201,7 +212,18 @@ func (s *speaker) address(ctx context.Context, j job) error {
 
 // permit lets an address through that Prepare did not know of: a service that
 // was configured later. Nothing is asked where it is known to pass.
-func (s *speaker) permit(ctx context.Context, addr netip.Addr) error {
+func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
+	if !on {
+		delete(s.announced, addr)
+		if s.deaf {
+			return s.prepare(ctx, false)
+		}
+		return nil
+	}
+	if s.deaf && !s.announced[addr] {
+		return errDeaf
+	}
+	s.announced[addr] = true
 	passes, known := s.permits[addr]
 	if known && !passes {
 		return fmt.Errorf("prefix-list %s in ospfd denies %s", PolicyName, addr)
@@ -242,7 +264,11 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 	if err != nil {
 		return err
 	}
+	if router, _ := running.Block("router ospf"); s.deaf && redistributes(router) {
+		s.deaf = false
+	}
 	p := prepare(situation{
+		deaf: s.deaf, announced: s.announced,
 		running: running, services: s.services(), table: s.table, quagga: !release.FRR(),
 		noted: s.noted, wished: s.wished, kept: s.kept,
 	})
@@ -257,6 +283,16 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 			return err
 		}
 	}
+	if release.Suite == "Quagga" && redistributes(vty.Block{Sub: lines(p.ospf)}) {
+		if running, err = s.vty.Running(ctx, vty.OSPF); err != nil {
+			return err
+		}
+		if router, _ := running.Block("router ospf"); !redistributes(router) {
+			s.log(machine.LevelWarning, errDeaf.Error())
+			s.deaf = true
+			return s.prepare(ctx, again)
+		}
+	}
 	s.foreign, s.permits = p.foreign, p.permits
 	s.tell(p, again)
 	if err := s.note(p.after); err != nil {
@@ -267,6 +303,19 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 	}
 	s.set = true
 	return nil
+}
+
+// redistributes reports whether a `router ospf` has connected routes announced.
+func redistributes(router vty.Block) bool {
+	_, ok := router.Value("redistribute connected")
+	return ok
+}
+
+func lines(all []string) (blocks []vty.Block) {
+	for _, l := range all {
+		blocks = append(blocks, vty.Block{Line: l})
+	}
+	return blocks
 }
 
 // tell logs what was done, and what was found once as long as it stays so.
@@ -314,6 +363,6 @@ func newSpeaker(cfg *Config) (*speaker, error) {
 	return &speaker{
 		vty: cfg.VTY, file: cfg.StateFile, table: cfg.Table, services: cfg.Services, log: cfg.note, noted: noted,
 		wished: map[netip.Addr]netip.Addr{}, lines: map[vtyAddress]bool{}, kept: map[netip.Addr]bool{},
-		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{},
+		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{}, announced: map[netip.Addr]bool{},
 	}, err
 }

@@ -208,8 +208,8 @@ func (w *worker) tellVTY(addr netip.Addr, asked bool) {
 		}
 		w.wish(s, job{kind: jobNetwork, addr: addr, on: want.network, area: area}, asked)
 	}
-	if want.permit {
-		w.wish(s, job{kind: jobPermit, addr: addr, on: true}, asked)
+	if old := s.wishes[jobPermit]; want.permit || old.made && old.job.on {
+		w.wish(s, job{kind: jobPermit, addr: addr, on: want.permit}, asked && want.permit)
 	}
 	if set.Driver == DriverVTY {
 		device := want.vty
