@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -423,8 +424,24 @@ func TestLinesSomebodyTakesOutOfOspfdArePutBack(t *testing.T) {
 		}
 		b.vty.runs("", nil)
 		quiet("without `router ospf`")
-		b.vty.runs(set, errors.New("ospfd does not answer"))
-		quiet("with an ospfd that does not answer")
+		b.vty.runs(set, fmt.Errorf("ospfd: %w", syscall.ECONNREFUSED))
+		quiet("with an ospfd that is not there")
+		for _, c := range []struct {
+			err  error
+			says string
+		}{
+			{errors.New("ospfd refuses it"), "it is tried again: ospfd refuses it"},
+			{errors.New("the disk is full"), "it is tried again: the disk is full"},
+			{nil, "what services need in ospfd is looked after again"},
+		} {
+			b.vty.runs(set, c.err)
+			time.Sleep(lookEvery)
+			synctest.Wait()
+			if last := b.notes[len(b.notes)-1]; !strings.HasSuffix(last, c.says) {
+				t.Errorf("%v: said %q", c.err, last)
+			}
+			quiet("once that was said")
+		}
 		b.vty.runs(strings.Replace(set, "connected route-map SRRD-VIP", "connected route-map MINE", 1), nil)
 		time.Sleep(lookEvery)
 		synctest.Wait()

@@ -76,6 +76,7 @@ type speaker struct {
 	permits map[netip.Addr]bool // let through, as of the last Prepare
 	set     bool                // the last Prepare has set everything
 	said    []string            // what was last said of what is there
+	trouble string              // why the last look came to nothing, as told
 
 	announced map[netip.Addr]bool // by `redistribute connected`
 	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
@@ -86,6 +87,9 @@ type speaker struct {
 
 // errDeaf is why a deaf ospfd announces no address.
 var errDeaf = errors.New("ospfd of Quagga has lost zebra and redistributes nothing new until it is restarted; announce: network does not depend on that")
+
+// errNoRouter: ospfd has nothing to set lines in.
+var errNoRouter = errors.New("ospfd runs without `router ospf`")
 
 func (s *speaker) do(ctx context.Context, j job) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
@@ -137,7 +141,7 @@ func (s *speaker) network(ctx context.Context, j job) error {
 		return err
 	}
 	if !state.Running { // `router ospf` would begin an instance of our making
-		return errors.New("ospfd runs without `router ospf`")
+		return errNoRouter
 	}
 	r := s.noted.clone()
 	old, noted := r.network(j.addr)
@@ -239,15 +243,25 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 // address that is not announced serves nobody, and a node that redistributes
 // nothing is no AS boundary router, which other areas take for unreachable.
 //
-// An ospfd that does not answer, or has no `router ospf` at the moment, is no
-// news here: its session ends, and Prepare comes with the next one.
+// An ospfd that is not there, or has no `router ospf` at the moment, is no news
+// here: its session ends, and Prepare comes with the next one. All else that
+// keeps from looking, or from putting back, is told once as long as it stays so.
 func (s *speaker) look(ctx context.Context) {
 	if !s.set {
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
 	defer cancel()
-	_ = s.prepare(ctx, true)
+	err := s.prepare(ctx, true)
+	switch {
+	case err == nil && s.trouble != "":
+		s.trouble = ""
+		s.log(machine.LevelInfo, "what services need in ospfd is looked after again")
+	case err == nil, notRunning(err), errors.Is(err, errNoRouter):
+	case err.Error() != s.trouble:
+		s.trouble = err.Error()
+		s.log(machine.LevelWarning, "whether ospfd still has the lines that services need is not known, or they could not be put back; it is tried again: "+s.trouble)
+	}
 }
 
 // prepare brings ospfd's policy and statements up to date. What is missing
@@ -258,7 +272,7 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 		return err
 	}
 	if _, ok := running.Block("router ospf"); !ok {
-		return errors.New("ospfd runs without `router ospf`")
+		return errNoRouter
 	}
 	release, err := s.vty.Release(ctx, vty.OSPF)
 	if err != nil {
