@@ -403,3 +403,71 @@ func TestAWholeClusterLosesItsPowerAndBootsAtOnce(t *testing.T) {
 		return nil
 	})
 }
+
+// What a dead zebra leaves, the kernel's routes and what ospfd was told last, still
+// serves; but nothing there follows the network any more.
+func TestZebraIsGoneForGood(t *testing.T) {
+	c := up(t, threeNodes(services{"web": "addresses: 10.250.0.1\n", "mail": "addresses: 10.250.0.2\n"}))
+	c.settled("web", "mail")
+	c.holderIs("web", "n1")
+	c.holderIs("mail", "n3")
+	p := c.probe("10.250.0.1")
+	defer p.Stop()
+	c.awaitAnswer(p, "n1")
+	logged := c.logLength("n1")
+	c.kill("n1", "zebra")
+	to := ""
+
+	c.sub("what runs there goes to a node that has its zebra, and nothing leads back", func(c *cluster) {
+		c.awaitFor(2*patience, "n1 has missed its zebra for long", func() error {
+			text, err := c.lab.Log("n1", "srrd")
+			if err == nil && !strings.Contains(text[logged:], "no session with zebra for 15s") {
+				err = errNotYet
+			}
+			return err
+		})
+		c.await("another node runs web", func() error {
+			s, err := c.service("n2", "web")
+			if err != nil {
+				return err
+			}
+			if to = s.Holder; to == "" || to == "n1" {
+				return fmt.Errorf("it runs on %q", to)
+			}
+			return nil
+		})
+		c.awaitHolder("web", to)
+		c.awaitAnswer(p, to)
+		c.await("n1's ospfd announces it no more", func() error {
+			text, err := c.lab.VTY("r0", "ospfd", "show ip ospf database external 10.250.0.1")
+			if err != nil {
+				return err
+			}
+			for _, lsa := range strings.Split(text, "LS age: ")[1:] {
+				if strings.Contains(lsa, "Advertising Router: 10.255.1.1\n") && !strings.HasPrefix(lsa, "3600") {
+					return fmt.Errorf("r0 has %s", lsa)
+				}
+			}
+			return nil
+		})
+		if text := c.frrConfig("n1"); !strings.Contains(text, "redistribute table 201") {
+			c.Errorf("its ospfd redistributes the table no more:\n%s", text)
+		}
+	})
+
+	c.sub("it takes nothing while others are there", func(c *cluster) {
+		other := map[string]string{"n2": "n3", "n3": "n2"}[to]
+		c.must(c.lab.Stop(to, "srrd"))
+		c.awaitHolder("web", other, "n1", other)
+		c.awaitHolder("mail", other, "n1", other)
+		c.start(to, "srrd")
+	})
+
+	c.sub("with zebra it is a node as before", func(c *cluster) {
+		c.watchfrr("n1", []string{"zebra"})
+		c.whole("web", "mail")
+		c.awaitLog("n1", logged, "zebra is back")
+		c.holderIs("web", "n1")
+		c.awaitAnswer(p, "n1")
+	})
+}

@@ -552,3 +552,33 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
+
+func TestOspfdForgetsTheTableAsItWasRedistributed(t *testing.T) {
+	inBubble(t, someServices, func(b *bubble) {
+		for _, c := range []struct {
+			running string
+			err     error
+			set     string
+			says    string
+		}{
+			{"router ospf\n redistribute table 99\n", nil, "router ospf / no redistribute table 99 / redistribute table 99", "ospfd was made to forget"},
+			{"router ospf\n redistribute table 9\n redistribute table 99 metric 7 route-map MINE\n", nil,
+				"router ospf / no redistribute table 99 / redistribute table 99 metric 7 route-map MINE", "ospfd was made to forget"},
+			{"router ospf\n redistribute table 991\n", nil, "", ""},
+			{"", nil, "", ""},
+			{"router ospf\n redistribute table 99\n", fmt.Errorf("ospfd: %w", syscall.ECONNREFUSED), "", ""},
+			{"router ospf\n redistribute table 99\n", errors.New("no answer within 5s"), "", "ospfd goes on announcing them: no answer within 5s"},
+		} {
+			b.vty.runs(c.running, c.err)
+			said := len(b.notes)
+			b.Forget()
+			synctest.Wait()
+			if got := strings.Join(b.vty.take(), "\n"); got != c.set {
+				t.Errorf("%q: set %q, want %q", c.running, got, c.set)
+			}
+			if now := strings.Join(b.notes[said:], "\n"); !strings.Contains(now, c.says) || c.says == "" && now != "" {
+				t.Errorf("%q: said %q, want %q", c.running, now, c.says)
+			}
+		}
+	})
+}

@@ -189,6 +189,10 @@ func (p *Port) Prepare(ctx context.Context) error {
 	}
 }
 
+// Forget has ospfd take back what it announces of our table, though zebra, which
+// should tell it to, is gone. It does not wait; what becomes of it is logged.
+func (p *Port) Forget() { p.jobs.put(job{kind: jobForget, done: make(chan error, 1)}) }
+
 // Leftovers lists, sorted, the addresses for which something that bears our
 // mark is on the node: what an earlier life left. Call it before Run.
 func (p *Port) Leftovers(ctx context.Context) ([]netip.Addr, error) {

@@ -38,7 +38,8 @@ const (
 	jobAddress                // the line in zebra or mgmtd
 	jobPermit                 // the entry of the prefix-list
 	jobPrepare
-	jobStill // stands still
+	jobStill  // stands still
+	jobForget // what ospfd announces of the table
 )
 
 // job is one thing to be said to a daemon.
@@ -50,7 +51,7 @@ type job struct {
 	area   netip.Addr // jobNetwork
 	device string     // jobAddress
 	seq    uint64
-	done   chan error // jobPrepare
+	done   chan error // jobPrepare, jobForget
 	still  *still     // jobStill
 }
 
@@ -107,6 +108,9 @@ func (s *speaker) do(ctx context.Context, j job) error {
 	case jobPrepare:
 		s.deaf = false // it may be another one
 		return s.prepare(ctx, false)
+	case jobForget:
+		s.forget(ctx)
+		return nil
 	}
 	return fmt.Errorf("address: no job of kind %d", j.kind)
 }
@@ -262,6 +266,41 @@ func (s *speaker) look(ctx context.Context) {
 		s.trouble = err.Error()
 		s.log(machine.LevelWarning, "whether ospfd still has the lines that services need is not known, or they could not be put back; it is tried again: "+s.trouble)
 	}
+}
+
+// forget has ospfd flush what it announces of our table: the line goes and comes
+// back. ospfd keeps what zebra told it last, also when zebra is gone (8.4.4), but
+// lets go of it with the line, and asks zebra anew once there is one.
+func (s *speaker) forget(ctx context.Context) {
+	lines, err := s.redistribution(ctx)
+	if err == nil && len(lines) > 0 {
+		err = s.vty.Configure(ctx, vty.ClassOSPF, append([]string{"router ospf"}, lines...)...)
+	}
+	switch {
+	case err == nil && len(lines) > 0:
+		s.log(machine.LevelInfo, "there is no zebra to withdraw routes: ospfd was made to forget what it announced of the table")
+	case err != nil && !notRunning(err): // else it announces nothing
+		s.log(machine.LevelWarning, "there is no zebra to withdraw routes, and ospfd goes on announcing them: "+err.Error())
+	}
+}
+
+// redistribution gives the lines that take out and set again the redistribution
+// of our table, as it stands in ospfd.
+func (s *speaker) redistribution(ctx context.Context) ([]string, error) {
+	running, err := s.vty.Running(ctx, vty.OSPF)
+	if err != nil {
+		return nil, err
+	}
+	b, ok := running.Block("router ospf")
+	if !ok || s.table == 0 {
+		return nil, nil
+	}
+	bare := fmt.Sprintf("redistribute table %d", s.table)
+	rest, ok := b.Value(bare)
+	if !ok {
+		return nil, nil
+	}
+	return []string{"no " + bare, strings.TrimSpace(bare + " " + rest)}, nil
 }
 
 // prepare brings ospfd's policy and statements up to date. What is missing

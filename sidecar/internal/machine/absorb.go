@@ -74,7 +74,7 @@ func (n *Node) absorb(ev Event) {
 	case RouteState:
 		n.routeState(e)
 	case ZebraUp:
-		n.zebra = zebraState{up: true, since: n.now}
+		n.zebraUp()
 	case ZebraDown:
 		n.zebraDown(e.Why)
 	case PrimitiveDone:
@@ -144,9 +144,42 @@ func (n *Node) routeState(e RouteState) {
 	}
 }
 
+// zebraHold is how long a node may be without zebra before what it announces
+// through it is better off elsewhere. watchfrr and systemd have brought a zebra
+// back by then that is to come back.
+const zebraHold = 15 * time.Second
+
+func (n *Node) zebraUp() {
+	n.cancelTimer(TimerKey{Kind: TimerZebra})
+	if n.zebra.gone {
+		n.note(LevelInfo, "", "zebra is back: services are announced through it as on any other node")
+		n.touchAll()
+	}
+	n.zebra = zebraState{up: true, since: n.now}
+}
+
+// zebraGone: the kernel's routes stand, and ospfd goes on announcing what it was
+// told last, so what runs here is still reached, until a route has to change.
+// Who else can have it should, and nobody need stop before.
+func (n *Node) zebraGone() {
+	n.zebra.gone = true
+	n.note(LevelWarning, "", fmt.Sprintf("no session with zebra for %s: nothing new is announced from here, and routes stay as they are; services of way local go to other nodes where they can", zebraHold))
+	n.touchAll()
+}
+
+// crippled reports whether the service counts as on probation here, for want of
+// a zebra to announce it through: it runs here only where it can run nowhere
+// else.
+func (n *Node) crippled(s *service) bool {
+	return n.zebra.gone && s.cfg != nil && s.cfg.Way == WayLocal && len(s.cfg.Addresses) > 0
+}
+
 func (n *Node) zebraDown(why string) {
+	if k := (TimerKey{Kind: TimerZebra}); !n.zebra.gone && !n.timerSet(k) {
+		n.setTimer(k, n.now.Add(zebraHold))
+	}
 	if n.zebra.up || n.zebra.why != why {
-		n.zebra = zebraState{why: why, since: n.now}
+		n.zebra = zebraState{gone: n.zebra.gone, why: why, since: n.now}
 		n.note(LevelWarning, "", "no session with zebra: "+why)
 	}
 	for _, s := range n.services {

@@ -282,6 +282,7 @@ const (
 	TimerCoalesce                        // a held-back LSA may be said
 	TimerFence                           // fencing may be tried again
 	TimerAlive                           // a strict holder sees that it has not stood still
+	TimerZebra                           // zebra has been away for long
 )
 
 // TimerKey names one timer; setting it again replaces it.

@@ -232,7 +232,7 @@ func (n *Node) advert(s *service) advert.Service {
 		f  advert.Flags
 		on bool
 	}{{advert.FlagCritical, c.Critical}, {advert.FlagStrict, strict}, {advert.FlagOverlap, c.Overlap},
-		{advert.FlagMayStillRun, s.mayRun}, {advert.FlagProbation, s.probation},
+		{advert.FlagMayStillRun, s.mayRun}, {advert.FlagProbation, s.probation || n.crippled(s)},
 		{advert.FlagHolding, has(a.State) == 0 && n.holding(u)},
 		{advert.FlagRecovering, s.phase == phaseRecover}} {
 		a.Flags = a.Flags.With(f.f, f.on)

@@ -17,7 +17,7 @@ var timerWords = [...]string{
 	TimerEcho: "echo", TimerRetry: "retry", TimerClaim: "claim", TimerHolding: "holding", TimerRejoin: "rejoin", TimerAlone: "alone",
 	TimerLost: "lost", TimerWait: "wait", TimerRecall: "recall", TimerAnnounce: "announce", TimerLinger: "linger", TimerYield: "yield",
 	TimerCheck: "check", TimerStamp: "stamp", TimerRetryAfter: "retry_after", TimerProbation: "probation", TimerFlush: "flush", TimerPin: "pin",
-	TimerForeign: "foreign", TimerCoalesce: "coalesce", TimerFence: "fence", TimerAlive: "alive",
+	TimerForeign: "foreign", TimerCoalesce: "coalesce", TimerFence: "fence", TimerAlive: "alive", TimerZebra: "zebra",
 }
 
 // HandOver tells a codec how to carry a *Node, Events and Actions. The node

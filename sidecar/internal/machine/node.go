@@ -84,6 +84,7 @@ type ospfState struct {
 
 type zebraState struct {
 	up    bool
+	gone  bool // it was away for zebraHold
 	why   string
 	since time.Time
 }

@@ -39,6 +39,8 @@ func (n *Node) timerFired(e TimerFired) {
 		}
 	case TimerAlone:
 		n.aloneTimer()
+	case TimerZebra:
+		n.zebraGone()
 	case TimerFlush:
 		n.flushDue()
 	case TimerEcho:

@@ -263,7 +263,7 @@ func (n *Node) self(u unit) candidate {
 		c.claim = max(c.claim, claimOf(st, m.claim))
 		if !critical || u.critical(m) {
 			c.pref = min(c.pref, int(m.cfg.Preference))
-			c.probation = c.probation || m.probation
+			c.probation = c.probation || m.probation || n.crippled(m)
 		}
 	}
 	u.applyPin(&c)

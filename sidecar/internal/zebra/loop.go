@@ -124,6 +124,11 @@ func (l *loop) order(o order) {
 		return
 	}
 	l.apply(o.addr)
+	if was && !o.on && !l.up && len(l.wanted) == 0 {
+		// ospfd holds on to what a zebra that is gone told it last. What is still
+		// wanted could not be announced anew, so the last one takes all along.
+		l.cfg.Forget()
+	}
 }
 
 // apply tells the route keeper what is wanted of one address. A withdrawal is

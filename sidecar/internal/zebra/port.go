@@ -31,6 +31,10 @@ type Config struct {
 	Addresses func() []netip.Addr
 	// Refresh has the link-state database fetched anew, soon; nil does nothing.
 	Refresh func()
+	// Forget has ospfd take back all that it announces of this port's table; nil
+	// does nothing. Called when nothing is to be announced any more and there is
+	// no zebra to say so.
+	Forget func()
 	// Sweep removes what a dead zebra left in the kernel; nil does nothing. See
 	// SweepKernel.
 	Sweep func([]netip.Addr) error
@@ -69,6 +73,9 @@ func New(cfg Config) *Port {
 	}
 	if cfg.Refresh == nil {
 		cfg.Refresh = func() {}
+	}
+	if cfg.Forget == nil {
+		cfg.Forget = func() {}
 	}
 	if cfg.Sweep == nil {
 		cfg.Sweep = func([]netip.Addr) error { return nil }

@@ -45,6 +45,7 @@ type harness struct {
 	asked     int
 	refreshed []time.Duration
 	swept     [][]netip.Addr
+	forgotten int
 	local     map[string]bool
 	since     time.Time
 }
@@ -82,6 +83,11 @@ func bubble(t *testing.T, release string, f func(h *harness)) {
 				h.mu.Lock()
 				defer h.mu.Unlock()
 				h.refreshed = append(h.refreshed, time.Since(h.since))
+			},
+			Forget: func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.forgotten++
 			},
 			Sweep: func(a []netip.Addr) error {
 				h.mu.Lock()
@@ -603,5 +609,44 @@ func TestAnObservedZebraDoesNotKeepThePortFromRest(t *testing.T) {
 			t.Error("a connection that need not go along is handed over")
 		}
 		held.Release()
+	})
+}
+
+// ospfd goes on with what a dead zebra told it last. With the last withdrawal it
+// is to forget all of that; before, it would forget what cannot be said again.
+func TestWithoutZebraTheLastWithdrawalHasOspfdForget(t *testing.T) {
+	bubble(t, "8.4", func(h *harness) {
+		forgotten := func() int {
+			synctest.Wait()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.forgotten
+		}
+		h.announce(true, x1, x2)
+		h.announce(false, x2)
+		h.announce(true, x2)
+		if n := forgotten(); n != 0 {
+			t.Errorf("with zebra: %d times", n)
+		}
+		h.z.Kill()
+		time.Sleep(time.Second)
+		h.announce(false, x1)
+		if n := forgotten(); n != 0 {
+			t.Errorf("while another is announced: %d times", n)
+		}
+		h.announce(false, x2)
+		if n := forgotten(); n != 1 {
+			t.Errorf("after the last withdrawal: %d times, want once", n)
+		}
+		h.announce(false, x2)
+		if err := h.z.Return(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		h.announce(true, x1)
+		h.announce(false, x1)
+		if n := forgotten(); n != 1 {
+			t.Errorf("said twice, or with zebra again: %d times, want once", n)
+		}
 	})
 }
