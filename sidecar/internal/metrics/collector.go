@@ -52,6 +52,10 @@ func bare(opt Options) *Collector {
 	}
 	c := &Collector{opt: opt, registry: prometheus.NewPedanticRegistry()}
 	c.counts = newCounts(c.registry)
+	began := prometheus.NewGauge(prometheus.GaugeOpts{Name: "srrd_start_time_seconds",
+		Help: "When this srrd began to count, Unix time. A re-execution begins anew and keeps the process: then it is later than process_start_time_seconds."})
+	began.Set(float64(opt.Now().UnixNano()) / 1e9)
+	c.registry.MustRegister(began)
 	c.registry.MustRegister(&present{opt})
 	return c
 }
