@@ -20,7 +20,7 @@ import (
 var slimAfter = []time.Duration{2 * time.Second, 20 * time.Second}
 
 // slim gives memory back: what the heap has free, and the pages of the program's
-// own file. Of these half are of what runs at a start and seldom after, or next to
+// own file. Of these a third is what runs at a start and seldom after, or next to
 // it: the kernel maps sixteen for each that is touched. What is used comes back
 // from the page cache, a microsecond for each sixteen.
 func (d *daemon) slim(ctx context.Context) error {
