@@ -188,7 +188,7 @@ func TestAWriterKeepsOnlyTheLatestAndWritesItAtTheEnd(t *testing.T) {
 func TestAWriterRests(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		const took = 30 * time.Millisecond
+		const took = 15 * time.Millisecond
 		w := NewWriter(dir, func(error) { time.Sleep(took) }) // of a bubble
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)

@@ -14,9 +14,10 @@ const retryEvery = 5 * time.Second
 // A writer rests restFor times as long as the last save took, at most
 // longestRest: what changes a thousand times a second, as a node takes a thousand
 // services over, must not be written as often as the disk and the processor can.
+// What is not written is forgotten should srrd be killed: so not for long.
 const (
 	restFor     = 10
-	longestRest = time.Second
+	longestRest = 200 * time.Millisecond
 )
 
 // Writer saves memories one after the other.
