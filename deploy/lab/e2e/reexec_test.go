@@ -225,6 +225,24 @@ func TestReexecution(t *testing.T) {
 		}
 	}
 
+	c.sub("at rest a node says nothing but the check stamp of what it runs, at least 5 s apart", func(c *cluster) {
+		const rest = 22 * time.Second
+		time.Sleep(5 * time.Second) // what followed the start
+		began := time.Now()
+		runs, stands := c.lsasOf("n2", router), c.lsasOf("n1", "10.255.1.2")
+		time.Sleep(rest) // it is what the node does in a time that counts
+		now := c.lsasOf("n2", router)
+		c.said(runs, now, "web", time.Since(began))
+		c.said(stands, c.lsasOf("n1", "10.255.1.2"), "(nothing)", time.Since(began))
+		stamped := false
+		for key, r := range now {
+			stamped = stamped || strings.Contains(r.Gist, "web") && r.Seq != runs[key].Seq
+		}
+		if !stamped {
+			c.Errorf("the check stamp of web is not flooded any more: %v, was %v", now, runs)
+		}
+	})
+
 	c.sub("a hundred in a row, the other nodes having news all the time", func(c *cluster) {
 		checks := len(c.primitives("web", "n1"))
 		seq := c.lastEvent("n1")

@@ -70,7 +70,8 @@ func (w *Writer) Flush(ctx context.Context) error {
 
 // Run writes until ctx ends, and then what still waits. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {
-	rest := time.NewTimer(0)
+	rest := time.NewTimer(longestRest)
+	rest.Stop() // it has rested: there is a token from the beginning
 	defer rest.Stop()
 	for {
 		select {
