@@ -131,10 +131,33 @@ func TestEveryPageKeepsTheRules(t *testing.T) {
 			}
 			ids[m[1]] = true
 		}
-		if len(body) > 150<<10 {
-			t.Errorf("%s has %d bytes", p.path, len(body))
+		if n := weight(t, s, body); n > 150<<10 {
+			t.Errorf("%s and what it loads have %d bytes", p.path, n)
 		}
 	}
+}
+
+var loaded = regexp.MustCompile(`<(?:link|script|img|image|use|source)\b[^>]*?\b(?:src|href)="(/[^"#]*)"`)
+
+// weight is the bytes of a page and of all that it has a browser load: style,
+// script and pictures.
+func weight(t *testing.T, s *Server, body string) int {
+	t.Helper()
+	n, seen := len(body), map[string]bool{}
+	for _, m := range loaded.FindAllStringSubmatch(body, -1) {
+		if !seen[m[1]] {
+			seen[m[1]] = true
+			w := get(t, s, m[1])
+			if w.Code != 200 {
+				t.Errorf("%s: status %d", m[1], w.Code)
+			}
+			n += w.Body.Len()
+		}
+	}
+	if len(seen) < 3 {
+		t.Errorf("a page loads only %v", seen)
+	}
+	return n
 }
 
 func shown(s string) string { return string(clean([]byte(s))) }
@@ -260,8 +283,8 @@ func TestABigClusterFitsAPage(t *testing.T) {
 	f.snapshot = bigCluster(200)
 	for _, p := range []string{"/", "/services", "/service/service007", "/addresses", "/events", "/map"} {
 		w := get(t, s, p)
-		if w.Code != 200 || w.Body.Len() > 150<<10 {
-			t.Errorf("%s: status %d, %d bytes", p, w.Code, w.Body.Len())
+		if n := weight(t, s, w.Body.String()); w.Code != 200 || n > 150<<10 {
+			t.Errorf("%s: status %d, %d bytes with what it loads", p, w.Code, n)
 		}
 	}
 }

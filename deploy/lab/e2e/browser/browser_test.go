@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -11,6 +12,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
 
 	"github.com/srrd/srrd/deploy/lab"
 )
@@ -171,6 +176,8 @@ func TestAPersonWalksThePagesOfALivingCluster(t *testing.T) {
 	b.visit("/no/such/page", 404)
 	b.judge("no-such-page", true) // the browser complains of the 404
 
+	walkWithoutScript(b, paths)
+
 	// The node that runs it dies while somebody looks at the events of another.
 	b.visit("/service/shop", 200)
 	b.sees("h1", regexp.MustCompile(`runs on n2`))
@@ -289,6 +296,84 @@ func walkTheLivePage(b *browser) {
 	b.enter("#move select", "n2")
 	b.press("#move form.row button")
 	b.sees(".said", regexp.MustCompile(`moved to n2`))
+}
+
+// walkWithoutScript goes through the pages of a reader whose browser runs no
+// script: every fact is there, and all that changes something is a form. shop
+// runs on n2, and does so at the end.
+func walkWithoutScript(b *browser, menu []string) {
+	script := func(off bool) {
+		do(b, "switching script", func(ctx context.Context) (cdp.Empty, error) {
+			return chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: off})
+		})
+	}
+	script(true)
+	defer script(false)
+	for _, path := range menu {
+		b.visit(path, 200)
+		if eval[bool](b, `document.documentElement.classList.contains("js")`) {
+			b.t.Fatalf("%s: script runs", path)
+		}
+		if text := b.text("main"); len(strings.Fields(text)) < 10 {
+			b.t.Errorf("%s shows only %q", path, text)
+		}
+		// Of what can be pressed nothing waits for script.
+		if lone := eval[[]string](b, `[...document.querySelectorAll("button")].filter(e => !e.form || e.type !== "submit").map(e => e.textContent)`); len(lone) > 0 {
+			b.t.Errorf("%s: buttons that send nothing: %q", path, lone)
+		}
+		b.picture("no-script" + slug.ReplaceAllString(path, "-"))
+	}
+
+	again := func(path, selector string, want *regexp.Regexp) { // as a person does: by loading the page again
+		b.t.Helper()
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		defer cancel()
+		if err := b.lab.Wait(ctx, func() error {
+			b.visit(path, 200)
+			if got := b.text(selector); !want.MatchString(got) {
+				return fmt.Errorf("%s of %s does not show %q:\n%s", selector, path, want, strings.Join(strings.Fields(got), " "))
+			}
+			return nil
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	again("/service/shop", "h1", regexp.MustCompile(`runs on n2`))
+	b.press("#do-status")
+	b.picture("no-script-status")
+	b.press("#do-stop")
+	again("/service/shop", "h1", regexp.MustCompile(`stopped by an operator`))
+	b.press("#do-start")
+	again("/service/shop", "h1", regexp.MustCompile(`runs on n2`))
+	b.press("#do-freeze")
+	again("/service/shop", "#facts", regexp.MustCompile(`no node starts or stops it`))
+	b.press("#do-unfreeze")
+	again("/map?service=shop", thing("n2"), regexp.MustCompile(`● shop`))
+	b.visit("/config/shop", 200)
+	b.enter("#f-check\\.interval", "30s")
+	b.press(`form .fields ~ p button`)
+	if text := b.text("#changes"); !strings.Contains(text, "30s") {
+		b.t.Errorf("what would change: %q", text)
+	}
+	b.picture("no-script-form")
+	b.visit("/router/ospfd", 200)
+	b.press(`form.presets button`)
+	if text := b.text("#output pre"); !strings.Contains(text, "Neighbor ID") {
+		b.t.Errorf("ospfd's answer: %q", text)
+	}
+	// Who has no script asks for the page to be loaded again by itself.
+	b.visit("/services", 200)
+	b.enter(`.switch select[name="refresh"]`, "5")
+	b.press(".switch button")
+	if at := eval[string](b, `location.pathname + location.search`); !strings.HasPrefix(at, "/services?") || !strings.Contains(at, "refresh=5") {
+		b.t.Errorf("the choice of refreshing leads to %q", at)
+	}
+	b.visit("/admin", 200)
+	b.press("#do-maintenance")
+	again("/admin", "#node", regexp.MustCompile(`maintenance`))
+	b.press("#do-online")
+	again("/admin", "#node", regexp.MustCompile(`online`))
+	b.forget()
 }
 
 // thing is what the map draws for a node.
