@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +76,31 @@ type mistake struct{ file, old, new string }
 // by who gives a pin and by who reads it.
 var also = map[string]mistake{
 	"a group has one pin": {"command.go", "\t\tif m.cfg == nil {\n\t\t\tcontinue\n\t\t}\n\t\tm.given = 0\n", "\t\tif m != s {\n\t\t\tcontinue\n\t\t}\n\t\tm.given = 0\n"},
+}
+
+// TestEveryMistakeStandsOnce tells at once, and with -short, where the list has
+// fallen behind the code.
+func TestEveryMistakeStandsOnce(t *testing.T) {
+	all := slices.Collect(maps.Values(also))
+	rules := map[string]bool{}
+	for _, m := range mistakes {
+		all = append(all, mistake{m.file, m.old, m.new})
+		rules[m.rule] = true
+	}
+	for _, m := range all {
+		src, err := os.ReadFile(filepath.Join("../machine", m.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(src), m.old); n != 1 {
+			t.Errorf("%q stands %d times in %s", m.old, n, m.file)
+		}
+	}
+	for _, rule := range append(slices.Collect(maps.Keys(also)), told...) {
+		if !rules[rule] {
+			t.Errorf("%q is no rule of the list", rule)
+		}
+	}
 }
 
 // told are the rules that no schedule can show to be broken, and the stories

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	seeds  = flag.Int("seeds", map[bool]int{false: 2_000, true: 10_000}[os.Getenv("CI") != ""], "random schedules to play; more where CI is set")
+	seeds  = flag.Int("seeds", map[bool]int{false: 2_000, true: 100_000}[os.Getenv("CI") != ""], "random schedules to play; more where CI is set")
 	seed1  = flag.Uint64("seed", 1, "the first seed")
 	only   = flag.Int("world", -1, "play on this kind of cluster only")
 	shrink = flag.Bool("shrink", true, "leave out of a failing schedule what it fails without")
