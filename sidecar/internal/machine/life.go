@@ -201,6 +201,7 @@ func (n *Node) dropClaim(s *service) {
 func (n *Node) begin(s *service) {
 	n.cancelTimer(s.timer(TimerWait))
 	s.ranStart, s.adopted = false, false
+	n.stayAlive(s)
 	if s.cfg.Resource() {
 		return
 	}

@@ -73,11 +73,11 @@ func (n *Node) overslept(by time.Duration) {
 	n.touchAll()
 }
 
-// stayAlive has a strict holder look at the clock often enough to notice that
+// stayAlive has a strict holder, and who is about to be one, look at the clock often enough to notice that
 // the node stood still for half of lost_hold, as a frozen machine does: by the
 // whole of it somebody else may run what runs here (DESIGN section 5).
 func (n *Node) stayAlive(s *service) {
-	if s.cfg != nil && s.strict() && s.phase.announced() {
+	if s.cfg != nil && s.strict() && s.phase.begun() && has(s.phase.state()) > 0 {
 		n.setTimer(s.timer(TimerAlive), n.now.Add(n.lostHold(s)/4))
 	}
 }

@@ -110,7 +110,9 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 		return
 	}
 	claim := startKey{a.Service, a.Env.Claim}
-	if m, twice := s.starts[claim]; twice && !h.forgot && (m.host != h.id || m.life != h.life || !m.recalled) {
+	m, twice := s.starts[claim]
+	again := twice && m.host == h.id && m.life == h.life && m.recalled
+	if twice && !again && !h.forgot {
 		s.violate("%s starts %s under claim %s, which was used before", h.name, a.Service, a.Env.Claim)
 	}
 	s.starts[claim] = startMark{host: h.id, life: h.life}
@@ -132,7 +134,10 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 			s.violate("%s starts %s before %s is on the node", h.name, a.Service, x)
 		}
 	}
-	if !c.Strict() || h.forgot {
+	// A start that wished to be asked again has begun already, when nobody else
+	// was known to run it; whoever comes back meanwhile stops it, or is stopped,
+	// when rejoin_hold is over (DESIGN section 5, a node returns).
+	if !c.Strict() || h.forgot || again {
 		return
 	}
 	hold := s.lostHold(c)
