@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +33,35 @@ func (c *cluster) daemonsOf(node string) []string {
 func (c *cluster) starts(service string) int {
 	c.Helper()
 	return count(order(c.primitives(service)), "start")
+}
+
+// unpinned waits until no node's memory on disk holds a pin of the services.
+func (c *cluster) unpinned(services ...string) {
+	c.Helper()
+	for _, n := range c.nodes {
+		c.await("no pin is in the state file of "+n, func() error {
+			text, err := os.ReadFile(filepath.Join(c.lab.Vars(n).StateDir, "state.json"))
+			if err != nil {
+				return err
+			}
+			var saved struct {
+				Memory struct {
+					Services map[string]struct {
+						Pin struct{ Target netip.Addr }
+					}
+				}
+			}
+			if err := json.Unmarshal(text, &saved); err != nil {
+				return err
+			}
+			for _, name := range services {
+				if t := saved.Memory.Services[name].Pin.Target; t.IsValid() && !t.IsUnspecified() {
+					return fmt.Errorf("%s is pinned to %s", name, t)
+				}
+			}
+			return nil
+		})
+	}
 }
 
 func TestBooting(t *testing.T) {
@@ -104,6 +136,7 @@ func TestBooting(t *testing.T) {
 			}
 			c.awaitHolder(name, "n2")
 		}
+		c.unpinned("web", "disk") // who remembers the pin still would give it out again
 		hosts := append([]string{"r0"}, c.nodes...)
 		for _, h := range hosts {
 			c.kill(h, c.daemonsOf(h)...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -198,7 +199,19 @@ func TestReexecution(t *testing.T) {
 		if len(before.sockets) < 2 {
 			c.Fatalf("srrd of n1 has no session with ospfd: %+v", before)
 		}
-		lsas, primitives := c.lsasOf("n2", router), [][]string{order(c.primitives("web")), order(c.primitives("quiet"))}
+		var lsas map[string]lsaRow
+		c.await("n2 shows all that n1 says", func() error {
+			// An update is a delete and an add for ospfd's clients, and on a busy machine
+			// somebody can look between the two.
+			lsas = c.lsasOf("n2", router)
+			for _, of := range []string{"srrd n1", "service web", "service quiet"} {
+				if !slices.ContainsFunc(slices.Collect(maps.Values(lsas)), func(r lsaRow) bool { return strings.Contains(r.Gist, of) }) {
+					return fmt.Errorf("there is no LSA of %s", of)
+				}
+			}
+			return nil
+		})
+		primitives := [][]string{order(c.primitives("web")), order(c.primitives("quiet"))}
 		zebra := c.zebraSince("n1")
 
 		do()
