@@ -47,7 +47,10 @@ func (c *cluster) unpinned(services ...string) {
 			var saved struct {
 				Memory struct {
 					Services map[string]struct {
-						Pin struct{ Target netip.Addr }
+						Pin struct {
+							Target netip.Addr
+							Void   bool
+						}
 					}
 				}
 			}
@@ -55,8 +58,8 @@ func (c *cluster) unpinned(services ...string) {
 				return err
 			}
 			for _, name := range services {
-				if t := saved.Memory.Services[name].Pin.Target; t.IsValid() && !t.IsUnspecified() {
-					return fmt.Errorf("%s is pinned to %s", name, t)
+				if p := saved.Memory.Services[name].Pin; !p.Void && p.Target.IsValid() && !p.Target.IsUnspecified() {
+					return fmt.Errorf("%s is pinned to %s", name, p.Target)
 				}
 			}
 			return nil

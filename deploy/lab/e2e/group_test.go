@@ -112,8 +112,14 @@ func image(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What is unmounted below has to go from every mount namespace at once. Each
+	// command that runs on a host of a lab has one of its own, made as a copy, and
+	// would keep the file system alive, unless its umount is told to it.
+	if err := errors.Join(unix.Mount(base, base, "", unix.MS_BIND, ""), unix.Mount("", base, "", unix.MS_SHARED, "")); err != nil {
+		t.Fatalf("sharing %s: %v", base, err)
+	}
 	t.Cleanup(func() {
-		for _, m := range mounted(t, base) {
+		for _, m := range append(mounted(t, base), base) {
 			if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
 				t.Errorf("unmounting %s: %v", m, err)
 				return // its files are not to be removed
@@ -310,6 +316,12 @@ func TestTheThesisGroupMovesWholeAndInOrder(t *testing.T) {
 	base := image(t)
 	c := up(t, groupNodes(t, base))
 	neverMountedTwice(t, base)
+	broken := time.Now()
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.story(broken)
+		}
+	})
 	c.settled("DISK", "APACHE")
 
 	fault := func(sentence string, breaks func(c *cluster, holder string) (left []string), mend func(c *cluster, holder string)) {
@@ -319,6 +331,7 @@ func TestTheThesisGroupMovesWholeAndInOrder(t *testing.T) {
 				c.Errorf("the client got %q, want the page of %s", out, holder)
 			}
 			began := time.Now()
+			broken = began
 			left := breaks(c, holder)
 			next := c.together(left...)
 			c.story(began)
