@@ -40,7 +40,9 @@ func ParseOSPFText(text string) (OSPFState, error) {
 			}
 			state.Running, state.RouterID = true, id
 		} else if v, ok := value("OpaqueCapability flag is "); ok {
-			state.OpaqueCapable = v == "enabled"
+			// Up to 0.99.24 perhaps "enabled (origination blocked)": while LSAs of
+			// an earlier life are about, which srrd is the one to delete.
+			state.OpaqueCapable = strings.HasPrefix(v, "enabled")
 		} else if strings.HasPrefix(line, "This router is an ABR") {
 			state.ABR = true
 		} else if strings.HasPrefix(line, "This router is an ASBR") {

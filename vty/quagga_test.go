@@ -24,7 +24,7 @@ func TestShowIPOSPFOfQuagga124(t *testing.T) {
 // The lines are those of show_ip_ospf and show_ip_ospf_area in ospfd/ospf_vty.c.
 func TestShowIPOSPFOfQuaggaWithEveryKindOfArea(t *testing.T) {
 	got, err := ParseOSPFText(` OSPF Routing Process, Router ID: 192.0.2.1
- OpaqueCapability flag is disabled
+ OpaqueCapability flag is enabled (origination blocked)
  Initial SPF scheduling delay 200 millisec(s)
  Minimum hold time between consecutive SPFs 1000 millisec(s)
  This router is an ABR, ABR type is: Alternative Cisco
@@ -41,7 +41,7 @@ func TestShowIPOSPFOfQuaggaWithEveryKindOfArea(t *testing.T) {
  Area ID: 0.0.0.4 (Stub)
 `)
 	want := OSPFState{
-		Running: true, RouterID: addr("192.0.2.1"), ABR: true,
+		Running: true, RouterID: addr("192.0.2.1"), OpaqueCapable: true, ABR: true,
 		SPFDelay: 200 * time.Millisecond, SPFHold: time.Second, LSAMinArrival: time.Second, LSAInterval: 5 * time.Second,
 		Areas: []OSPFArea{
 			{ID: addr("0.0.0.1"), StubNoSummary: true}, {ID: addr("0.0.0.2"), NSSA: true, ActiveInterfaces: 2, FullNeighbors: 2},

@@ -55,6 +55,13 @@ func (e *examination) quaggaRelease() {
 		e.add(Finding{Severity: Refuse, Subject: "release", Daemon: vty.OSPF,
 			Text: fmt.Sprintf("%s is older than 0.99.22, the oldest Quagga srrd knows.", e.Release)})
 	}
+	if e.Wants.AS && !e.Release.AtLeast(1, 1) {
+		// ospf_opaque_lsa_flush_schedule reads the area of an LSA that has none; seen
+		// on 0.99.22.4, read in the others.
+		e.add(Finding{Severity: Refuse, Subject: "scope as on Quagga before 1.1", Daemon: vty.OSPF,
+			Text:  fmt.Sprintf("The ospfd of %s dies of the first LSA of type 11 that is deleted at its OSPF-API, which srrd does all the time with those of scope as.", e.Release),
+			Steps: []string{"on all nodes, which then have to be in one area: scope: {area: A.B.C.D} in srrd's configuration", "or Quagga 1.1 or newer, or FRR"}})
+	}
 	if e.Wants.Local {
 		e.add(Finding{Severity: Refuse, Subject: "way local on Quagga", Daemon: vty.OSPF,
 			Text:  "Quagga's ospfd cannot redistribute a table, so a service address of way local would be announced by nobody. Nothing is set for it.",
