@@ -20,6 +20,9 @@ func TestOnQuaggaAnAliasIsAnnouncedAndWayLocalIsRefused(t *testing.T) {
 	}
 	for _, version := range []string{"Quagga 1.2.4 (n1).", "Quagga 0.99.22.4 (n1)."} {
 		s := newSuiteOf(t, version)
+		if strings.Contains(version, " 0.99") { // scope as would be the end of its ospfd
+			s.write("srrd.yaml", mustRead(t, s.files, "srrd.yaml")+"scope: {area: 0.0.0.0}\n")
+		}
 		s.service("mail", "addresses: 10.250.0.2\n") // way local is the default
 		s.write("mail/Makefile", mustRead(t, s.files, "web/Makefile"))
 		s.service("web", "addresses: "+vip.String()+"\naddress: alias\nannounce: redistribute\n")

@@ -62,6 +62,13 @@ func (e *examination) quaggaRelease() {
 			Text:  fmt.Sprintf("The ospfd of %s dies of the first LSA of type 11 that is deleted at its OSPF-API, which srrd does all the time with those of scope as.", e.Release),
 			Steps: []string{"on all nodes, which then have to be in one area: scope: {area: A.B.C.D} in srrd's configuration", "or Quagga 1.1 or newer, or FRR"}})
 	}
+	if e.unsettable() {
+		// OPAQUE_BLOCK_TYPE_*, taken out in 1.0 (ospfd/ospf_opaque.c); seen on 0.99.22.4.
+		e.add(Finding{Severity: Advice, Subject: "restarts of ospfd before Quagga 1.0", Daemon: vty.OSPF,
+			Text: fmt.Sprintf("When the ospfd of %s is started again it can stay at \"OpaqueCapability flag is enabled (origination blocked)\" in `show ip ospf`: "+
+				"it floods nothing of what srrd says then, and the others take this node's srrd for gone.", e.Release),
+			Steps: []string{"Quagga 1.1 or newer, or FRR"}})
+	}
 	if e.Wants.Local {
 		e.add(Finding{Severity: Refuse, Subject: "way local on Quagga", Daemon: vty.OSPF,
 			Text:  "Quagga's ospfd cannot redistribute a table, so a service address of way local would be announced by nobody. Nothing is set for it.",
