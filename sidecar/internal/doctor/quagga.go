@@ -115,6 +115,9 @@ func ParseInterfacesText(text string) ([]Interface, error) {
 			name = w[0]
 			continue
 		}
+		if name == "" {
+			return nil, fmt.Errorf("%s: %q is of no interface", what, trimmed)
+		}
 		if _, area, ok := strings.Cut(trimmed, ", Area "); ok && strings.HasPrefix(trimmed, "Internet Address ") {
 			id, _, _ := strings.Cut(area, " ") // "0.0.0.1 [Stub]" in a stub area
 			a, err := netip.ParseAddr(id)
