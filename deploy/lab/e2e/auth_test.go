@@ -67,8 +67,19 @@ func (c *cluster) began(service string) int {
 // metrics is a node's page for Prometheus.
 func (c *cluster) metrics(node string) string {
 	c.Helper()
+	client := c.client(node)
+	r, err := client.Get("http://127.0.0.1:8222/metrics")
+	c.must(err)
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	c.must(err)
+	return string(text)
+}
+
+// client asks a node's pages from the node itself.
+func (c *cluster) client(node string) *http.Client {
 	var d net.Dialer
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+	return &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 			err = c.lab.Do(node, func() error {
 				conn, err = d.DialContext(ctx, network, addr)
@@ -76,12 +87,6 @@ func (c *cluster) metrics(node string) string {
 			})
 			return conn, err
 		}}}
-	r, err := client.Get("http://127.0.0.1:8222/metrics")
-	c.must(err)
-	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
-	c.must(err)
-	return string(text)
 }
 
 // refusals is what a node says of refused LSAs, among its problems.

@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -159,4 +163,66 @@ func TestBadWeather(t *testing.T) {
 		}
 		c.moves("web", "n2") // and it is not deaf
 	})
+}
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="(token|seen)" value="([^"]*)">`)
+
+// A read-only /etc: what is in force stays so, what would change it is refused in
+// words, and services do not notice.
+func TestAReadOnlyConfiguration(t *testing.T) {
+	c := up(t, patient(twoNodes(services{"web": "addresses: 10.250.6.1\n"})))
+	c.settled("web")
+	c.moves("web", "n1")
+	v := c.lab.Vars("n1")
+	for _, args := range [][]string{{"--bind", v.ServicesDir, v.ServicesDir}, {"-o", "remount,bind,ro", v.ServicesDir}} {
+		if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+			t.Fatalf("mount: %v %s", err, out)
+		}
+	}
+	c.Cleanup(func() { _ = exec.Command("umount", "-l", v.ServicesDir).Run() })
+	path := filepath.Join(v.ServicesDir, "web.yaml")
+	before, err := os.ReadFile(path)
+	c.must(err)
+
+	client, form := c.client("n1"), url.Values{"how": {"text"}, "text": {string(before) + "preference: 7\n"}, "do": {"write"}}
+	const page = "http://127.0.0.1:8222/config/web"
+	answer := func(r *http.Response, err error) string {
+		t.Helper()
+		c.must(err)
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		c.must(err)
+		return string(text)
+	}
+	for _, m := range hidden.FindAllStringSubmatch(answer(client.Get(page)), -1) {
+		form.Set(m[1], m[2])
+	}
+	if said := answer(client.PostForm(page, form)); !strings.Contains(said, "read-only file system") {
+		t.Errorf("a page that cannot change the file says\n%s", said)
+	}
+	if left, err := filepath.Glob(filepath.Join(v.ServicesDir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("half-written files are left: %v %v", left, err)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != string(before) {
+		t.Errorf("the file is %q (%v), was %q", now, err, before)
+	}
+
+	// What only reads it, and what is remembered elsewhere, is as ever.
+	c.does("n1", "reload")
+	if out, err := c.srrdErr("n1", "doctor", "--apply"); strings.Contains(out, "read-only") {
+		t.Errorf("the doctor, who tells the daemons and no files: %v\n%s", err, out)
+	}
+	c.moves("web", "n2")
+	c.does("n1", "service web disable")
+	c.must(c.lab.Stop("n1", "srrd"))
+	c.start("n1", "srrd")
+	c.awaitService("n1", "web", "is disabled still", func(s service) error {
+		if s.Config != "disabled" {
+			return fmt.Errorf("it is %s", s.Config)
+		}
+		return nil
+	})
+	c.does("n1", "service web enable")
+	c.settled("web")
+	c.moves("web", "n1")
 }
