@@ -223,6 +223,8 @@ func (s *Sim) run(h *host, a machine.RunPrimitive) {
 		switch {
 		case h.power != power || !h.on || h.life == life && u.run != a.Run:
 			return
+		case h.life > life+1: // what outlived srrd the next one has ended when it started
+			return
 		case h.frozen: // it stands still with its node
 			s.at(h.hung, end)
 			return
