@@ -148,14 +148,19 @@ func TestEveryDaemonsDeathAtRest(t *testing.T) {
 	c := up(t, mortals())
 	c.settled(mortalServices...)
 	before := c.frrConfig("n1")
-	for _, d := range []death{
+	deaths := []death{
 		{"TERM", []string{"zebra"}}, {"KILL", []string{"zebra"}}, {"STOP", []string{"zebra"}},
 		{"TERM", []string{"ospfd"}}, {"STOP", []string{"ospfd"}},
 		{"TERM", []string{"bfdd"}}, {"KILL", []string{"bfdd"}}, {"STOP", []string{"bfdd"}},
 		{"TERM", []string{"srrd"}}, {"STOP", []string{"srrd"}},
 		{"KILL", []string{"zebra", "srrd"}}, {"KILL", []string{"ospfd", "srrd"}}, {"STOP", []string{"ospfd", "srrd"}},
 		{"TERM", []string{"zebra", "bfdd", "ospfd"}}, {"KILL", []string{"zebra", "bfdd", "ospfd", "srrd"}},
-	} {
+	}
+	if slices.Contains(c.daemonsOf("n1"), "mgmtd") { // from FRR 10 on
+		deaths = append(deaths, death{"TERM", []string{"mgmtd"}}, death{"KILL", []string{"mgmtd"}}, death{"STOP", []string{"mgmtd"}},
+			death{"KILL", []string{"mgmtd", "zebra"}})
+	}
+	for _, d := range deaths {
 		c.sub(d.String(), func(c *cluster) {
 			c.allOn("n1")
 			c.die("n1", d)
