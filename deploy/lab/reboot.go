@@ -59,15 +59,15 @@ func (l *Lab) Crash(host string) error {
 
 // Reset does to a host's srrd and all that it has started what a reset button
 // does: they are killed, whatever they are at, and forgotten under /run; FRR and
-// the kernel go on. It tells whether srrd ran, and is to be started again.
-func (l *Lab) Reset(host string) (ran bool, err error) {
+// the kernel go on. Start starts srrd again.
+func (l *Lab) Reset(host string) error {
 	ns := nsInode(l.ns(host))
 	if ns == 0 {
-		return false, fmt.Errorf("reset: host %s: no namespace", host)
+		return fmt.Errorf("reset: host %s: no namespace", host)
 	}
 	pid, err := l.PID(host, "srrd")
 	if err != nil {
-		return false, err
+		return err
 	}
 	var errs []error
 	if pid != 0 {
@@ -97,9 +97,9 @@ func (l *Lab) Reset(host string) (ran bool, err error) {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return pid != 0, fmt.Errorf("reset of %s: %w", host, err)
+		return fmt.Errorf("reset of %s: %w", host, err)
 	}
-	return pid != 0, nil
+	return nil
 }
 
 // forget takes from a host's kernel what daemons have put there.

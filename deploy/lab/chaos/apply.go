@@ -189,29 +189,81 @@ func (r *run) awaitEnd(ctx context.Context, host, name string, told int) error {
 }
 
 // Reset is the power switch of the lab, which a fence primitive presses: what
-// srrd of a host has started is killed, srrd too. It tells whether srrd ran and is
-// to be started again; the host's journal tells of it. One at a time, so that of two
-// nodes that want to switch each other off one does, and the other one no longer
-// runs.
-func Reset(l *lab.Lab, host, journal string) (ran bool, err error) {
+// srrd of a host has started is killed, srrd too, the host's journal tells of it, and
+// the run starts srrd again. One at a time, so that of two nodes that want to switch
+// each other off one does, and the other one no longer runs.
+func Reset(l *lab.Lab, host string) error {
 	dir := l.Vars(host).Dir
 	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "switch"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer lock.Close()
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return false, fmt.Errorf("switch of the lab: %w", err)
+		return fmt.Errorf("switch of the lab: %w", err)
 	}
-	if ran, err = l.Reset(host); err != nil {
-		return ran, err
+	// First: whoever presses may lose its power at any time.
+	if err := os.WriteFile(filepath.Join(dir, bootFile), nil, 0o644); err != nil {
+		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, journal), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err := l.Reset(host); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return ran, err
+		return err
 	}
 	_, err = fmt.Fprintf(f, "%d %s - %s %s 0 0 -\n", time.Now().UnixNano(), host, isReset, ends)
-	return ran, errors.Join(err, f.Close())
+	return errors.Join(err, f.Close())
+}
+
+// bootFile is in the directory of a host that was reset.
+const bootFile = "boot"
+
+// bootTakes is how long a host that was reset is away: less than a real one, and
+// long enough for the others to go on without it.
+const bootTakes = 3 * time.Second
+
+// boots starts srrd of hosts that were reset.
+func (r *run) boots(ctx context.Context) {
+	look := time.NewTicker(250 * time.Millisecond)
+	defer look.Stop()
+	for {
+		over := ctx.Err() != nil
+		for _, n := range r.world.nodes {
+			path := filepath.Join(r.lab.Vars(n).Dir, bootFile)
+			info, err := os.Stat(path)
+			if err != nil || !over && time.Since(info.ModTime()) < bootTakes {
+				continue
+			}
+			// A fault that ended srrd too has it started when it is mended.
+			pid, err := r.lab.PID(n, "srrd")
+			if err == nil && pid == 0 && !r.ended(n) {
+				soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+				err = r.lab.Start(soon, n, "srrd")
+				cancel()
+			}
+			if err = errors.Join(err, os.Remove(path)); err != nil {
+				r.trouble("boot of %s after a fence: %v", n, err)
+			}
+		}
+		if over {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// ended reports whether a fault that is not mended yet has ended srrd of a node.
+func (r *run) ended(node string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.evidence.Applied, func(a Applied) bool {
+		return a.Target == node && a.Mended.IsZero() && (a.Kind == "reboot" || a.Kind == "daemons" && strings.Contains(a.Arg, "srrd"))
+	})
 }
 
 // power lets a host lose its power: its processes, its kernel's state, its

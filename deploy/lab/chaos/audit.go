@@ -325,6 +325,14 @@ func auditClaims(lines []Line) (found []string) {
 	last := map[[2]string]uint64{} // service and node -> claim of the last start
 	for _, l := range lines {
 		switch {
+		case l.Primitive == isReset:
+			// Who shot it may not have heard of its claim: each part of a
+			// partition counts on by itself, where only a fence guards.
+			for _, s := range services {
+				if s.guard == fenced && highest[s.name].Node == l.Node {
+					delete(highest, s.name)
+				}
+			}
 		case l.Service == "":
 		case l.Primitive == "stop" && l.Moment == ends && l.Status == 0:
 			if c := last[[2]string{l.Service, l.Node}]; c != 0 {

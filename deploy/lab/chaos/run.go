@@ -124,6 +124,7 @@ func (r *run) rounds(ctx context.Context) error {
 	w := &Writer{lab: r.lab, host: "client", to: netip.AddrPortFrom(mustService("ledger").address, recordPort)}
 	work.Go(func() { w.Run(watchCtx) })
 	work.Go(func() { r.sample(watchCtx) })
+	work.Go(func() { r.boots(watchCtx) })
 	probes := map[string]*lab.Prober{}
 	for _, name := range []string{"web", "shop"} {
 		p, err := r.lab.Probe("client", lab.ProbeConfig{Target: netip.AddrPortFrom(mustService(name).address, answerPort), Interval: 10 * time.Millisecond})

@@ -14,11 +14,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -50,7 +47,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return exitOK
 	}
 	if len(args) > 0 && args[0] == "reset" {
-		if err := reset(ctx, args[1:], errs); err != nil {
+		if err := reset(args[1:], errs); err != nil {
 			fmt.Fprintln(errs, "srrchaos reset:", err)
 			return exitBroken
 		}
@@ -132,15 +129,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	return exitOK
 }
 
-// reset is what a service's fence primitive runs. It does not wait until srrd of the
-// host is back: whoever pressed the button goes on.
-func reset(ctx context.Context, args []string, errs io.Writer) error {
+// reset is what a service's fence primitive runs.
+func reset(args []string, errs io.Writer) error {
 	f := flag.NewFlagSet("srrchaos reset", flag.ContinueOnError)
 	f.SetOutput(errs)
 	name := f.String("lab", "chaos", "name of the lab")
 	host := f.String("host", "", "whose srrd, and what it has started, is reset")
-	journal := f.String("journal", "journal", "name of the journal in the host's directory")
-	boot := f.Bool("boot", false, "only start its srrd again")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -151,28 +145,7 @@ func reset(ctx context.Context, args []string, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if *boot {
-		return l.Start(ctx, *host, "srrd")
-	}
-	ran, err := chaos.Reset(l, *host, *journal)
-	if err != nil || !ran {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	again := exec.Command(self, "reset", "-lab", *name, "-host", *host, "-boot")
-	again.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// Without the marks of a primitive of this host: it outlives a reset of it.
-	again.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SRRD_") })
-	log, err := os.OpenFile(filepath.Join(l.Vars(*host).LogDir, "reset.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	again.Stdout, again.Stderr = log, log
-	return again.Start()
+	return chaos.Reset(l, *host)
 }
 
 // serve is what a service's start primitive leaves running.
