@@ -122,10 +122,13 @@ func (r *run) daemons(a *Applied) (mend, error) {
 	var errs []error
 	told := map[string]int{} // the processes that were told to end
 	for _, n := range names {
+		pid, err := r.lab.PID(a.Target, n)
+		if err != nil || pid == 0 && n == "srrd" { // a fence has ended it already
+			errs = append(errs, err)
+			continue
+		}
 		switch how {
 		case "TERM":
-			pid, err := r.lab.PID(a.Target, n)
-			errs = append(errs, err)
 			told[n] = pid
 			errs = append(errs, r.lab.Kill(a.Target, n, syscall.SIGTERM))
 		case "KILL":
@@ -140,7 +143,11 @@ func (r *run) daemons(a *Applied) (mend, error) {
 		if how == "STOP" {
 			var errs []error
 			for _, n := range names {
-				errs = append(errs, r.lab.Thaw(a.Target, n))
+				pid, err := r.lab.PID(a.Target, n)
+				if err == nil && pid != 0 { // else a fence has ended it
+					err = r.lab.Thaw(a.Target, n)
+				}
+				errs = append(errs, err)
 			}
 			if leaderless {
 				r.note(a.Target, "srrd here")
