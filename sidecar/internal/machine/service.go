@@ -114,27 +114,6 @@ type op struct {
 	first  time.Time // of several tries, the first
 }
 
-// lost is somebody who ran the service when last heard, or may have started it since.
-type lost struct {
-	router     RouterID
-	claim      advert.Claim
-	addrs      []netip.Addr
-	silent     bool // its srrd is gone, its router reachable
-	doubted    bool // it did not run when last heard: see offer.doubted
-	failedStop bool
-	since      time.Time
-	until      time.Time // then it stands in nobody's way; zero: only a person or fencing ends it
-	host       string
-}
-
-// was says what the lost holder had to do with the service, as far as known.
-func (l *lost) was(service string) string {
-	if l.doubted {
-		return "may have started " + service + " since it was last heard"
-	}
-	return "ran " + service + " when last heard"
-}
-
 // strict reports whether the service is placed by acknowledged claims, for its
 // own sake or for another member of its group.
 func (s *service) strict() bool {
@@ -239,27 +218,6 @@ func (s *service) memory() ServiceMemory {
 		}
 	}
 	return m
-}
-
-func (s *service) lostOf(r RouterID) *lost {
-	for _, l := range s.lost {
-		if l.router == r {
-			return l
-		}
-	}
-	return nil
-}
-
-func (s *service) addLost(l *lost) {
-	s.lost = slices.DeleteFunc(s.lost, func(o *lost) bool { return o.router == l.router })
-	i, _ := slices.BinarySearchFunc(s.lost, l.router, func(o *lost, r RouterID) int { return int(int64(o.router) - int64(r)) })
-	s.lost = slices.Insert(s.lost, i, l)
-}
-
-func (s *service) dropLost(r RouterID) bool {
-	before := len(s.lost)
-	s.lost = slices.DeleteFunc(s.lost, func(o *lost) bool { return o.router == r })
-	return len(s.lost) != before
 }
 
 // Memory is what is to be written to disk now. It shares nothing with the node.

@@ -17,8 +17,8 @@ import (
 // behind the code.
 var mistakes = []struct{ rule, file, old, new string }{
 	// Candidates.
-	{"a candidate is reachable", "peer.go", "\tcase !p.reaches(o.scope):\n", "\tcase false:\n"},
-	{"a candidate's srrd lives", "peer.go", "\tcase p.node == nil:\n\t\treturn BecauseSrrdGone\n", ""},
+	{"a candidate is reachable", "offer.go", "\tcase !p.reaches(o.scope):\n", "\tcase false:\n"},
+	{"a candidate's srrd lives", "offer.go", "\tcase p.node == nil:\n\t\treturn BecauseSrrdGone\n", ""},
 	{"a candidate has not failed", "decide.go", "\tcase o.said.State == advert.Failed:\n", "\tcase false:\n"},
 	{"a candidate is online", "decide.go", "\tcase advert.Standby:\n\t\treturn BecauseStandby\n", ""},
 	{"a node in standby takes nothing", "decide.go", "\tcase n.state == advert.Standby:\n", "\tcase false:\n"},
@@ -47,11 +47,11 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a strict service waits for acknowledgement", "rank.go", "return rk.hindering == 0 && rk.seen[c] == rk.asked", "return rk.hindering == 0"},
 	{"the best claim is acknowledged", "decide.go", "\t\tif c := u.candidate(r); !found || c.better(best) {\n", "\t\tif c := u.candidate(r); !found || best.better(c) {\n"},
 	{"a strict service offered anew waits for offers as new", "decide.go", "\tcase !self.claims() && n.fresh(u):\n", "\tcase false:\n"},
-	{"a strict service waits for a holder that was never reached", "peer.go", "\tn.dread(o)\n\tflipped", "\tflipped"},
+	{"a strict service waits for a holder that was never reached", "offer.go", "\tn.dread(o)\n\tflipped", "\tflipped"},
 	{"a strict service waits for who runs it", "decide.go", "return true, o.stuck() || o.said.State != advert.Stopped && o.said.State != advert.Failed", "return true, o.stuck()"},
-	{"a strict service waits for a lost holder", "peer.go", "\t\t\tl.until = n.now.Add(n.lostHold(s))", "\t\t\tl.until = n.now"},
+	{"a strict service waits for a lost holder", "lost.go", "\t\t\tl.until = n.now.Add(n.lostHold(s))", "\t\t\tl.until = n.now"},
 	{"a strict holder that is cut off stops", "decide.go", "case strict && n.ospf.full == 0 && !s.cfg.StartAlone:", "case false:"},
-	{"who could not stop it is feared", "peer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
+	{"who could not stop it is feared", "offer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
 	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif l == nil {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
@@ -62,8 +62,8 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"one passed over stays so until its LSA changes", "decide.go", "ok && was == stamp && !st.c.claims()", "ok && was != stamp && !st.c.claims()"},
 	// Pins.
 	{"a pin is void when its target is no candidate", "plan.go", "\tcase s.pinSeen:\n", "\tcase false:\n"},
-	{"every offerer takes the newest pin over", "peer.go", "\tif o.said.Pin.Newer(s.pin) {\n", "\tif false {\n"},
-	{"every offerer takes the newest hold over", "peer.go", "\tif o.said.Hold.Newer(s.hold) {\n", "\tif false {\n"},
+	{"every offerer takes the newest pin over", "offer.go", "\tif o.said.Pin.Newer(s.pin) {\n", "\tif false {\n"},
+	{"every offerer takes the newest hold over", "offer.go", "\tif o.said.Hold.Newer(s.hold) {\n", "\tif false {\n"},
 	// Dependencies within the node (section 1 and 2).
 	{"what a service depends on starts first", "plan.go", "return len(n.awaitedDependencies(s)) == 0 && n.clear(s)", "return n.clear(s)"},
 	{"what depends on a service stops first", "plan.go", "\t\treturn len(n.dependents(s)) == 0\n\tcase onRunAgain", "\t\treturn true\n\tcase onRunAgain"},
