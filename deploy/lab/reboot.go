@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,27 +31,9 @@ func (l *Lab) Crash(host string) error {
 	if ns == 0 {
 		return fmt.Errorf("crash: host %s: no namespace", host)
 	}
-	var errs []error
-	for range 10 { // a process killed while forking leaves a child: look again
-		pids := pidsIn(map[uint64]bool{ns: true})
-		if len(pids) == 0 {
-			break
-		}
-		for _, pid := range pids {
-			p, err := identify(pid)
-			if err != nil {
-				continue // gone meanwhile
-			}
-			errs = append(errs, p.end(syscall.SIGKILL, killTimeout))
-		}
-	}
+	errs := killIn(ns, func(int) bool { return true })
 	errs = append(errs, l.forget(h))
-	// What a boot finds empty.
-	if entries, err := os.ReadDir(l.Vars(host).RunDir); err == nil {
-		for _, e := range entries {
-			errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
-		}
-	}
+	errs = append(errs, l.emptyRun(host)...)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("crash of %s: %w", host, err)
 	}
@@ -73,33 +56,45 @@ func (l *Lab) Reset(host string) error {
 	if pid != 0 {
 		errs = append(errs, l.Kill(host, "srrd", syscall.SIGKILL))
 	}
-	for range 10 { // a process killed while forking leaves a child: look again
-		left := 0
-		for _, pid := range pidsIn(map[uint64]bool{ns: true}) {
-			p, err := identify(pid)
-			if err != nil {
-				continue // gone meanwhile
-			}
-			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-			if err != nil || !bytes.Contains(append([]byte{0}, environ...), []byte("\x00SRRD_NODE=")) {
-				continue // gone meanwhile, or nothing that srrd has started
-			}
-			left++
-			errs = append(errs, p.end(syscall.SIGKILL, killTimeout))
-		}
-		if left == 0 {
-			break
-		}
-	}
-	if entries, err := os.ReadDir(l.Vars(host).RunDir); err == nil {
-		for _, e := range entries {
-			errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
-		}
-	}
+	errs = append(errs, killIn(ns, func(pid int) bool {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00SRRD_NODE="))
+	})...)
+	errs = append(errs, l.emptyRun(host)...)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("reset of %s: %w", host, err)
 	}
 	return nil
+}
+
+// killIn kills those processes of a namespace that are wanted dead.
+func killIn(ns uint64, which func(pid int) bool) (errs []error) {
+	for range 10 { // a process killed while forking leaves a child: look again
+		pids := slices.DeleteFunc(pidsIn(map[uint64]bool{ns: true}), func(pid int) bool { return !which(pid) })
+		if len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			p, err := identify(pid)
+			if err != nil {
+				continue // gone meanwhile
+			}
+			errs = append(errs, p.end(syscall.SIGKILL, killTimeout))
+		}
+	}
+	return errs
+}
+
+// emptyRun removes what a boot does not find.
+func (l *Lab) emptyRun(host string) (errs []error) {
+	entries, err := os.ReadDir(l.Vars(host).RunDir)
+	if err != nil {
+		return nil // there is none yet
+	}
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
+	}
+	return errs
 }
 
 // forget takes from a host's kernel what daemons have put there.

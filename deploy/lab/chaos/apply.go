@@ -249,6 +249,7 @@ func (r *run) boots(ctx context.Context) {
 				soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 				err = r.lab.Start(soon, n, "srrd")
 				cancel()
+				r.note(n, "srrd here") // also where a fault had frozen it
 			}
 			if err = errors.Join(err, os.Remove(path)); err != nil {
 				r.trouble("boot of %s after a fence: %v", n, err)
@@ -264,12 +265,13 @@ func (r *run) boots(ctx context.Context) {
 	}
 }
 
-// ended reports whether a fault that is not mended yet has ended srrd of a node.
+// ended reports whether a fault that is not mended yet has ended srrd of a node, and
+// has it started when it is. One that froze it has not.
 func (r *run) ended(node string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.ContainsFunc(r.evidence.Applied, func(a Applied) bool {
-		return a.Target == node && a.Mended.IsZero() && (a.Kind == "reboot" || a.Kind == "daemons" && strings.Contains(a.Arg, "srrd"))
+		return a.Target == node && a.Mended.IsZero() && (a.Kind == "reboot" || a.Kind == "daemons" && strings.Contains(a.Arg, "srrd") && !strings.HasPrefix(a.Arg, "STOP"))
 	})
 }
 
