@@ -109,12 +109,14 @@ func ParseNeighborsText(text string) ([]Neighbor, error) {
 		}
 		n := Neighbor{DeadIn: -1}
 		n.RouterID, _ = netip.ParseAddr(w[0]) // "-" is one not heard of yet
-		n.Priority, _ = strconv.Atoi(w[1])
 		n.State, n.Role, _ = strings.Cut(w[2], "/")
 		if left, ok := parseQuaggaTimer(w[3]); ok {
 			n.DeadIn = left
 		}
 		var err error
+		if n.Priority, err = strconv.Atoi(w[1]); err != nil {
+			return nil, fmt.Errorf("%s: priority of neighbour %s: %w", what, w[0], err)
+		}
 		if n.Address, err = netip.ParseAddr(w[4]); err != nil {
 			return nil, fmt.Errorf("%s: address of neighbour %s: %w", what, w[0], err)
 		}
