@@ -113,9 +113,6 @@ func Resume(cfg Config, h *Handover) (*Port, error) {
 	w.cfg, w.kernel, w.jobs, w.now = p.worker.cfg, p.worker.kernel, p.worker.jobs, p.worker.now
 	s.vty, s.file, s.table, s.noted = p.speaker.vty, p.speaker.file, p.speaker.table, p.speaker.noted
 	s.services, s.log = p.speaker.services, p.speaker.log
-	if s.announced == nil { // of an srrd that did not keep it
-		s.announced = p.speaker.announced
-	}
 	p.worker, p.speaker = w, s
 	return p, nil
 }

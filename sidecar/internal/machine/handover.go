@@ -61,12 +61,6 @@ func (n *Node) Resumed() {
 	for _, s := range n.services {
 		n.bind(s)
 	}
-	if n.flushAt == nil { // of a build that kept it in flushes alone
-		n.flushAt = map[LSARef]time.Time{}
-		for _, f := range n.flushes {
-			n.flushAt[f.ref] = f.at
-		}
-	}
 }
 
 // Upgraded notes another version of srrd. Others are told when this node says
