@@ -21,7 +21,7 @@ const (
 	retryAfter   = time.Second
 	oldKept      = 15 * time.Second        // an old G stays this long beside the new one
 	foreignKept  = 1200 * time.Millisecond // younger LSAs are dropped by MinLSArrival
-	stampEvery   = 5 * time.Second         // in-place updates of the check stamp
+	stampEvery   = 5 * time.Second         // between two check stamps of a service
 	idRest       = 3700 * time.Second      // MaxAge and a little
 	gAhead       = 32                      // Gs written to disk as used beforehand
 	fewFree      = 16                      // below this, what is not urgent is coalesced
@@ -291,10 +291,8 @@ func (n *Node) flood(s *service) {
 		}
 		t.words = words
 		n.sayService(s, a, content)
-	case a.LastCheck.After(t.checked):
-		n.stamp(s, a)
-	case !a.LastCheck.IsZero() && a.LastCheck.Before(t.checked):
-		n.sayService(s, a, content) // the clock was set back: in place, the later stamp would win
+	case !a.LastCheck.IsZero() && !a.LastCheck.Equal(t.checked):
+		n.stamp(s, a, content)
 	}
 }
 
@@ -340,13 +338,24 @@ func (n *Node) say(t *topic, s *service, sl *slot, raw []byte) {
 	n.do(Originate{Ref: t.ref, Body: raw})
 }
 
-// stamp floods a newer check time in place, seldom.
-func (n *Node) stamp(s *service, a advert.Service) {
+// stamp floods another check time, seldom: in place where it is newer. After the
+// clock was set back it takes a new G, since in place the later stamp would win;
+// not where it was set back by a little, as by one that is corrected over and
+// over: what was said is soon the past again.
+func (n *Node) stamp(s *service, a advert.Service, content []byte) {
 	t := s.topic
+	back := t.checked.Sub(a.LastCheck)
+	if back > 0 && back < stampEvery {
+		return
+	}
 	if due := t.stampAt.Add(stampEvery); n.now.Before(due) {
 		if k := s.timer(TimerStamp); !n.timerSet(k) {
 			n.setTimer(k, due)
 		}
+		return
+	}
+	if back > 0 {
+		n.sayService(s, a, content)
 		return
 	}
 	b, err := advert.Decode(t.raw)

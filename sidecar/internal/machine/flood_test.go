@@ -102,6 +102,59 @@ func TestAStampAfterTheClockWasSetBackIsSaidAnew(t *testing.T) {
 	}
 }
 
+// At rest no more is flooded than a check stamp every five seconds, also where
+// the clock is set back over and over, by a little or by much.
+func TestAClockThatIsSetBackFloodsNoMoreThanCheckStamps(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		back time.Duration // before every check
+		most int           // LSAs in a minute of checks, after the first
+		newG bool
+	}{
+		{"not at all", 0, 12, false},
+		{"by a millisecond more than has passed", time.Second + time.Millisecond, 0, false},
+		{"by a millisecond", time.Millisecond, 12, false},
+		{"by an hour", time.Hour, 12, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := New(Memory{}, nil)
+			n.Step(t0, Configured{Config: Config{Host: "n1", Services: []Service{{Name: "web", Enabled: true, Interval: time.Second}}}})
+			s := n.service("web")
+			s.config, s.phase = Active, phaseStarted
+			n.ospf.up, n.ospf.latched = true, true
+			n.router, n.inc = 1, 1
+			wall, said, first := t0.Add(1000*time.Hour), 0, LSARef{}
+			var last time.Time
+			for range 61 {
+				n.now, wall = n.now.Add(time.Second), wall.Add(time.Second-tc.back)
+				n.out, s.checked = nil, wall
+				delete(n.timers, s.timer(TimerStamp)) // as if it had fired
+				n.flood(s)
+				for _, a := range n.out {
+					o, ok := a.(Originate)
+					switch {
+					case !ok:
+					case last.IsZero():
+						first, last = o.Ref, n.now
+					default:
+						if n.now.Sub(last) < stampEvery {
+							t.Fatalf("%s after the one before", n.now.Sub(last))
+						}
+						if (o.Ref != first) != tc.newG {
+							t.Errorf("said as %s, first as %s", o.Ref, first)
+						}
+						last = n.now
+						said++
+					}
+				}
+			}
+			if said > tc.most || tc.most > 0 && said < tc.most-1 {
+				t.Errorf("%d LSAs in a minute, want %d", said, tc.most)
+			}
+		})
+	}
+}
+
 // However often a deletion is put off or brought forward, it happens once, at
 // the time named last.
 func TestADeletionHappensOnceAtTheTimeNamedLast(t *testing.T) {

@@ -390,6 +390,9 @@ func TestTheKeptOrderAnswersLikeALookAtEveryRival(t *testing.T) {
 			},
 		})
 	})
+	if testing.Short() {
+		return // a fifth of the draws need not meet everything
+	}
 	for _, c := range []ReasonCode{BecauseBest, BecauseHeldBy, BecauseBetterCandidate, BecauseOthersPassed, BecauseFrozenThere} {
 		if decided[c] == 0 {
 			t.Errorf("never decided: %s", Reason{Code: c}.Word())

@@ -258,6 +258,9 @@ func (s *Sim) checkID(h *host, ref machine.LSARef, b advert.Body, err error) {
 	if u, used := h.used[ref]; used && !h.forgot && !h.behind && u.stamp != b.Stamp() && s.t-u.at < idRest && s.restless(h, ref) {
 		s.violate("%s uses the id %s again after %s", h.name, ref, (s.t - u.at))
 	}
+	if u, used := h.used[ref]; used && u.stamp == b.Stamp() && s.t-u.at < minInterval {
+		s.violate("%s says %s again after %s with another check stamp: ospfd would hold it back", h.name, ref, s.t-u.at)
+	}
 	if b.Service != nil {
 		if k := slices.Index(s.strict, b.Service.Name); k >= 0 && h.spoke[k] == notYet {
 			h.spoke[k] = s.t
