@@ -7,6 +7,7 @@
 # make fuzz TIME=3s
 # make soak EVENTS=10000000   random schedules of faults on simulated clusters
 # make chaos SEED=1 MINUTES=10   random faults on real daemons, and an audit (root)
+# make soak-lab MINUTES=60    real daemons kept busy, no srrd ended: does one grow? (root)
 
 SHELL   = /bin/sh
 GO     ?= go
@@ -40,7 +41,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
 LDFLAGS  = -X main.version=$(VERSION)
 
-.PHONY: all build demo bench test matrix fuzz soak chaos install clean
+.PHONY: all build demo bench test matrix fuzz soak chaos soak-lab install clean
 
 all: build
 
@@ -77,6 +78,11 @@ chaos:
 	@deploy/install/packages test
 	@$(MAKE) -s build
 	@bin/srrchaos -seed $(SEED) -minutes $(MINUTES) $(if $(KEEP_LOGS),-keep '$(KEEP_LOGS)')
+
+soak-lab:
+	@deploy/install/packages test
+	@$(MAKE) -s build
+	@bin/srrchaos -soak -seed $(SEED) -minutes $(MINUTES) $(if $(KEEP_LOGS),-keep '$(KEEP_LOGS)')
 
 # A configuration that is there stays; the sample beside it is always the newest.
 install: build

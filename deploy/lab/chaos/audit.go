@@ -18,12 +18,14 @@ type Evidence struct {
 	Acks    []Ack           // what the client was promised
 	Stored  map[uint64]bool // what is in the store
 	Outages []Absence
-	Samples []Sample
-	Left    []string // what was left over, in words
-	Logs    []string // lines of logs that must not be there
-	Trouble []string // what chaos itself could not do
-	Began   time.Time
-	Ended   time.Time
+	// Datagrams is how many were sent to the services that answer them.
+	Datagrams int
+	Samples   []Sample
+	Left      []string // what was left over, in words
+	Logs      []string // lines of logs that must not be there
+	Trouble   []string // what chaos itself could not do
+	Began     time.Time
+	Ended     time.Time
 }
 
 // Applied is a fault with its times.
@@ -53,6 +55,7 @@ type Course struct {
 type Absence struct {
 	Service  string
 	From, To time.Time
+	Lost     int // numbered datagrams; none of a client that asks again
 }
 
 // Sample is what a daemon takes at a moment.
@@ -63,6 +66,9 @@ type Sample struct {
 	RSS   int // KiB
 	FDs   int
 	Tasks int
+	// What srrd says of itself; a soak alone asks.
+	Heap       int // KiB
+	Goroutines int
 }
 
 // Finding is something that must not be.
@@ -95,6 +101,9 @@ func (l Limits) Times(x float64) Limits {
 	return Limits{by(l.Settle), by(l.Plain), by(l.Strict), by(l.Quiet)}
 }
 
+// slack is how much more patience than by default is asked for.
+func (l Limits) slack() float64 { return float64(l.Settle) / float64(DefaultLimits().Settle) }
+
 // The rules, as they are called in the report.
 const (
 	ruleTwice    = "a resource ran twice"
@@ -122,7 +131,7 @@ func Audit(e Evidence, limits Limits) []Finding {
 	}
 	say(ruleTwice, auditTwice(e, lines)...)
 	say(ruleSequence, auditSequence(lines)...)
-	say(ruleClaim, auditClaims(lines)...)
+	say(ruleClaim, auditClaims(e.World, lines)...)
 	say(ruleRecord, auditRecords(e)...)
 	say(ruleWhole, auditWhole(e, limits)...)
 	say(ruleOutage, auditOutages(e, limits)...)
@@ -183,6 +192,7 @@ func auditTwice(e Evidence, lines []Line) (found []string) {
 			}
 		}
 		s, known := serviceNamed(l.Service)
+		s.guard = e.World.guard(s)
 		if known && s.guard != plain && (l.Primitive == "start" || l.Primitive == "restart") && l.Moment == begins {
 			for _, other := range slices.Sorted(maps.Keys(r.since[l.Service])) {
 				since := r.since[l.Service][other]
@@ -315,7 +325,7 @@ func auditSequence(lines []Line) (found []string) {
 
 // auditClaims: a claim belongs to one start, on one node; of what must not run
 // twice claims rise.
-func auditClaims(lines []Line) (found []string) {
+func auditClaims(w world, lines []Line) (found []string) {
 	type key struct {
 		service string
 		claim   uint64
@@ -350,7 +360,7 @@ func auditClaims(lines []Line) (found []string) {
 				found = append(found, fmt.Sprintf("%s: it was stopped since %s", l, before))
 			}
 			s, _ := serviceNamed(l.Service)
-			if top := highest[l.Service]; s.guard >= majority && l.Claim < top.Claim {
+			if top := highest[l.Service]; w.guard(s) >= majority && l.Claim < top.Claim {
 				found = append(found, fmt.Sprintf("%s: lower than that of %s", l, top))
 			}
 			used[k] = l

@@ -78,10 +78,10 @@ func sound(t *testing.T) Evidence {
 		Acks:   []Ack{{1, at(50), "n1"}, {2, at(51), "n1"}},
 		Stored: map[uint64]bool{1: true, 2: true},
 		Outages: []Absence{
-			{"web", at(60), at(60.5)},      // nothing was wrong, and it was short
-			{"web", at(101), at(103)},      // a single fault
-			{"ledger", at(100.5), at(130)}, // a single fault, of a strict service
-			{"web", at(205), at(239)},      // several
+			{"web", at(60), at(60.5), 0},      // nothing was wrong, and it was short
+			{"web", at(101), at(103), 0},      // a single fault
+			{"ledger", at(100.5), at(130), 0}, // a single fault, of a strict service
+			{"web", at(205), at(239), 0},      // several
 		},
 		Began: at(0), Ended: at(300),
 	}
@@ -205,18 +205,18 @@ func TestEachRuleFindsWhatBreaksIt(t *testing.T) {
 		{name: "A service gives up without a reason", rule: ruleWhole, text: "round 1: disk failed on n1",
 			spoil: func(e *Evidence) { e.Rounds[0].Failed = []string{"disk failed on n1: start: no such device"} }},
 		{name: "An outage while nothing is wrong", rule: ruleOutage, text: "shop, 6s from 12:02:30.000 on: nothing was wrong",
-			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"shop", at(150), at(156)}) }},
+			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"shop", at(150), at(156), 0}) }},
 		{name: "An outage longer than a cut explains", rule: ruleOutage, text: "web, 16s from 12:01:41.000 on: round 1: cut n1:eth0 allows 15s",
-			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"web", at(101), at(117)}) }},
+			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"web", at(101), at(117), 0}) }},
 		{name: "A strict service is allowed its lost_hold", spoil: func(e *Evidence) {
-			e.Outages = append(e.Outages, Absence{"ledger", at(101), at(117)})
+			e.Outages = append(e.Outages, Absence{"ledger", at(101), at(117), 0})
 		}},
 		{name: "What an operator stops is stopped as long as he wants", spoil: func(e *Evidence) {
 			e.Rounds[0].Single = &Fault{Kind: "stop", Target: "web", For: 10 * time.Second}
-			e.Outages = append(e.Outages, Absence{"web", at(101), at(117)})
+			e.Outages = append(e.Outages, Absence{"web", at(101), at(117), 0})
 		}},
 		{name: "An outage longer than all of a round", rule: ruleOutage, text: "round 2 with 3 faults allows 2m0s",
-			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"web", at(201), at(330)}) }},
+			spoil: func(e *Evidence) { e.Outages = append(e.Outages, Absence{"web", at(201), at(330), 0}) }},
 		{name: "Something is left over", rule: ruleLeft, text: "10.250.0.1",
 			spoil: func(e *Evidence) { e.Left = []string{"on n1: local 10.250.0.1 dev lo"} }},
 		{name: "Memory grows", rule: ruleFlat, text: "resident KiB 24800 at first, 44900",

@@ -13,6 +13,12 @@
 // pure function, so that each of its rules is tested with a journal that breaks
 // it.
 //
+// [Soak] is another use of the same lab: for an hour it disturbs routing, nodes
+// and services one at a time, with changes, questions, reloads and strangers' LSAs
+// beside that, ends no srrd, and samples what each takes. [SoakAudit] explains
+// every lost datagram and every wait of a client by what was on just then, and
+// [Growths] tells what grows from a collector's saw teeth.
+//
 // The rules of safety are strict. Those of time are generous, since a machine
 // that runs a lab of eight hosts beside a compiler is late by seconds; what was
 // measured is in the report.

@@ -38,7 +38,7 @@ func (r *run) leave(ctx context.Context) {
 
 // gone waits until nothing of what check looks for is there.
 func (r *run) gone(ctx context.Context, when string, check func(context.Context) []string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(float64(leftPatience)*max(1, r.slack())))
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(float64(leftPatience)*max(1, r.Limits.slack())))
 	defer cancel()
 	var left []string
 	if err := r.lab.Wait(ctx, func() error {
@@ -57,11 +57,6 @@ func (r *run) gone(ctx context.Context, when string, check func(context.Context)
 		r.say("LEFT %s: %s", when, l)
 		r.evidence.Left = append(r.evidence.Left, when+": "+l)
 	}
-}
-
-// slack is how much more patience than by default is asked for.
-func (r *run) slack() float64 {
-	return float64(r.Limits.Settle) / float64(DefaultLimits().Settle)
 }
 
 // withoutServices lists what is there of services that should all be stopped.

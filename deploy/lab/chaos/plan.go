@@ -65,7 +65,7 @@ func (p Plan) Round(n int) Round {
 	}
 	taken := map[string]bool{}
 	for tries := 0; len(round.Faults) < want && tries < 100; tries++ {
-		f := p.draw(r)
+		f := p.draw(kinds, r)
 		things := p.touches(f)
 		if slices.ContainsFunc(things, func(t string) bool { return taken[t] }) {
 			continue // two faults of one thing would be mended by each other
@@ -200,7 +200,8 @@ var kinds = []kind{
 	}},
 }
 
-func (p Plan) draw(r *rand.Rand) Fault {
+// draw takes one of some kinds by their weights.
+func (p Plan) draw(kinds []kind, r *rand.Rand) Fault {
 	sum := 0
 	for _, k := range kinds {
 		sum += k.weight

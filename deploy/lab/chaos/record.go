@@ -208,6 +208,16 @@ func ask(c net.Conn, in *bufio.Reader, n uint64) (by string, err error) {
 	return by, nil
 }
 
+// Last returns the newest acknowledgement, if there is one.
+func (w *Writer) Last() (Ack, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.acks) == 0 {
+		return Ack{}, false
+	}
+	return w.acks[len(w.acks)-1], true
+}
+
 // Acks returns what was acknowledged so far.
 func (w *Writer) Acks() []Ack {
 	w.mu.Lock()

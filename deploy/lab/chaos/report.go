@@ -109,6 +109,26 @@ func spread(all []time.Duration) string {
 // Write puts the report, the merged journal, the faults and the samples
 // beside the logs.
 func (r *Report) Write() error {
+	var samples strings.Builder
+	samples.WriteString("seconds\tnode\tpid\trss_kib\tdescriptors\tthreads\n")
+	for _, s := range r.Evidence.Samples {
+		fmt.Fprintf(&samples, "%.1f\t%s\t%d\t%d\t%d\t%d\n", s.At.Sub(r.Evidence.Began).Seconds(), s.Node, s.PID, s.RSS, s.FDs, s.Tasks)
+	}
+	rounds, err := json.MarshalIndent(r.Evidence.Rounds, "", " ")
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"report.txt": r.String(), "journal.txt": r.journal(), "samples.tsv": samples.String(), "rounds.json": string(rounds) + "\n"} {
+		if err := os.WriteFile(filepath.Join(r.Keep, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal is that of all nodes, with the faults and the outages, in the order
+// of time.
+func (r *Report) journal() string {
 	var journal strings.Builder
 	type entry struct {
 		at   time.Time
@@ -131,19 +151,5 @@ func (r *Report) Write() error {
 	for _, e := range all {
 		journal.WriteString(e.text + "\n")
 	}
-	var samples strings.Builder
-	samples.WriteString("seconds\tnode\tpid\trss_kib\tdescriptors\tthreads\n")
-	for _, s := range r.Evidence.Samples {
-		fmt.Fprintf(&samples, "%.1f\t%s\t%d\t%d\t%d\t%d\n", s.At.Sub(r.Evidence.Began).Seconds(), s.Node, s.PID, s.RSS, s.FDs, s.Tasks)
-	}
-	rounds, err := json.MarshalIndent(r.Evidence.Rounds, "", " ")
-	if err != nil {
-		return err
-	}
-	for name, text := range map[string]string{"report.txt": r.String(), "journal.txt": journal.String(), "samples.tsv": samples.String(), "rounds.json": string(rounds) + "\n"} {
-		if err := os.WriteFile(filepath.Join(r.Keep, name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return journal.String()
 }

@@ -44,6 +44,10 @@ type run struct {
 	store     string
 	operators map[string]map[string]string // host -> daemon -> the file it began with
 
+	// back is how many rounds ago the fault may have been by which a service
+	// failed that is seen to have.
+	back int
+
 	mu       sync.Mutex
 	evidence Evidence
 }
@@ -51,6 +55,21 @@ type run struct {
 // Run builds the lab, breaks it as planned, audits it and takes it down. The
 // error is for what kept it from doing so; findings are in the report.
 func Run(ctx context.Context, c Config) (*Report, error) {
+	r, err := begin(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	err = r.rounds(ctx)
+	r.evidence.Ended = time.Now()
+	err = errors.Join(err, r.keep(), r.lab.Down())
+	if err != nil {
+		return nil, err
+	}
+	return newReport(r.Config, r.evidence), nil
+}
+
+// begin builds the lab.
+func begin(ctx context.Context, c Config) (*run, error) {
 	if err := c.Topology.Validate(); err != nil {
 		return nil, err
 	}
@@ -60,7 +79,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := os.MkdirAll(c.Keep, 0o755); err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, world: worldOf(c.Topology), plan: NewPlan(c.Topology, c.Seed), store: filepath.Join(c.Keep, "store")}
+	r := &run{Config: c, back: 1, world: worldOf(c.Topology), plan: NewPlan(c.Topology, c.Seed), store: filepath.Join(c.Keep, "store")}
 	if err := os.MkdirAll(r.store, 0o755); err != nil {
 		return nil, err
 	}
@@ -71,16 +90,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	var err error
 	r.lab, err = lab.Up(upCtx, c.Topology, lab.Options{Name: c.Name, Binaries: c.Binaries,
 		Vars: map[string]string{"Chaos": c.Self, "Store": r.store}})
-	if err != nil {
-		return nil, err
-	}
-	err = r.rounds(ctx)
-	r.evidence.Ended = time.Now()
-	err = errors.Join(err, r.keep(), r.lab.Down())
-	if err != nil {
-		return nil, err
-	}
-	return newReport(c, r.evidence), nil
+	return r, err
 }
 
 func (r *run) say(format string, args ...any) {
@@ -156,7 +166,7 @@ func (r *run) rounds(ctx context.Context) error {
 	for _, name := range []string{"web", "shop"} {
 		report := probes[name].Stop()
 		for _, o := range report.Total.Outages {
-			r.evidence.Outages = append(r.evidence.Outages, Absence{name, report.Began.Add(o.From), report.Began.Add(o.To)})
+			r.evidence.Outages = append(r.evidence.Outages, Absence{name, report.Began.Add(o.From), report.Began.Add(o.To), o.Lost})
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -179,7 +189,7 @@ func mustService(name string) service {
 func gaps(service string, acks []Ack) (all []Absence) {
 	for i := 1; i < len(acks); i++ {
 		if from, to := acks[i-1].At, acks[i].At; to.Sub(from) > 10*writeEvery {
-			all = append(all, Absence{service, from, to})
+			all = append(all, Absence{service, from, to, 0})
 		}
 	}
 	return all
@@ -459,8 +469,7 @@ func (r *run) kernels(ctx context.Context, holders map[string]string) error {
 
 // answered wants the client to be served by who runs the service.
 func (r *run) answered(ctx context.Context, w *Writer, holders map[string]string) string {
-	acks := w.Acks()
-	if len(acks) == 0 || time.Since(acks[len(acks)-1].At) > 10*writeEvery || acks[len(acks)-1].By != holders["ledger"] {
+	if last, ok := w.Last(); !ok || time.Since(last.At) > 10*writeEvery || last.By != holders["ledger"] {
 		return "no record is acknowledged by " + holders["ledger"]
 	}
 	for _, name := range []string{"web", "shop"} {
@@ -520,13 +529,13 @@ func (r *run) stopByHand(ctx context.Context, node, name string) bool {
 	return err == nil
 }
 
-// explains names the fault of this round or the one before that made a service
+// explains names the fault of this round or one shortly before that made a service
 // fail with a code, "" if there is none.
 func (r *run) explains(round int, node string, s service, code string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range r.evidence.Applied {
-		if f.Round < round-1 || f.Round > round {
+		if f.Round < round-r.back || f.Round > round {
 			continue
 		}
 		host, name, _ := strings.Cut(f.Target, "/")

@@ -56,6 +56,15 @@ type world struct {
 	routers  []string
 	ports    []string            // HOST:IFACE of every host with FRR
 	segments map[string][]string // segment -> HOST:IFACE of its members
+	unfenced bool                // the resource with a fence has none: see WithoutFence
+}
+
+// guard is what keeps a service from running twice here.
+func (w world) guard(s service) protection {
+	if s.guard == fenced && w.unfenced {
+		return holdOnly
+	}
+	return s.guard
 }
 
 func worldOf(t *lab.Topology) world {

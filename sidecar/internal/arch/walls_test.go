@@ -61,6 +61,7 @@ var walls = map[string]wall{
 	"sidecar/cmd/srrsim":             {[]string{"sidecar/internal/whatif", "sidecar/internal/sim", "sidecar/internal/recorder", "sidecar/internal/config", "sidecar/internal/machine"}, "runs simulations"},
 	"deploy/lab":                     {[]string{"vty"}, "the lab drives real daemons from outside"},
 	"deploy/lab/...":                 {[]string{"deploy/lab/...", "deploy/lab", "vty"}, "the lab drives real daemons from outside"},
+	"deploy/lab/chaos":               {[]string{"deploy/lab", "vty", "ospfapi", "lsdb/lsa"}, "the lab drives real daemons from outside; a soak has a stranger of its own at ospfd"},
 }
 
 // never is what daemon may not import though it may import the rest.

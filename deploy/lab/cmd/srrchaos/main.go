@@ -4,6 +4,7 @@
 //	srrchaos -seed 7 -minutes 10       break it for ten minutes
 //	srrchaos -seed 7 -list 20          the faults of the first 20 rounds; nothing is run
 //	srrchaos -seed 7 -round 5          that round alone
+//	srrchaos -soak -minutes 60         keep it busy for an hour, end no srrd, and see that none grows
 package main
 
 import (
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	name := f.String("name", "chaos", "of the lab")
 	keep := f.String("keep", "", "directory for logs and journals; default: a temporary one, removed if nothing was found")
 	slack := f.Float64("slack", 1, "multiply all bounds of time, for a slow machine")
+	soak := f.Bool("soak", false, "keep the cluster busy for -minutes, end no srrd, and measure what each takes")
 	quiet := f.Bool("quiet", false, "print the report only")
 	if err := f.Parse(args); err != nil {
 		return exitUsage
@@ -109,7 +111,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 			return exitBroken
 		}
 	}
-	report, err := chaos.Run(ctx, c)
+	var report interface {
+		fmt.Stringer
+		Write() error
+		OK() bool
+	}
+	if *soak {
+		report, err = chaos.Soak(ctx, c)
+	} else {
+		report, err = chaos.Run(ctx, c)
+	}
 	if err == nil {
 		err = report.Write()
 	}
@@ -118,10 +129,13 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return exitBroken
 	}
 	fmt.Fprint(out, report)
+	if *soak {
+		fmt.Fprintf(out, "figures: %s, their picture soak.svg beside them\n", filepath.Join(c.Keep, "soak.csv"))
+	}
 	if !report.OK() {
 		return exitFindings
 	}
-	if temporary {
+	if temporary && !*soak {
 		if err := os.RemoveAll(c.Keep); err != nil {
 			fmt.Fprintln(errs, "srrchaos:", err)
 		}
