@@ -177,7 +177,7 @@ func (d *daemon) serve(ctx context.Context, c *config.Config, begin func(context
 	g.Go(func() error { return d.reexecute(ctx) })
 	g.Go(func() error { return d.slim(ctx) })
 	d.log.Info("srrd runs", "version", d.opt.Version, "services", len(c.Machine.Services), "socket", c.Daemon.Shell.Socket)
-	_, _ = sd.SdNotify(false, sd.SdNotifyReady) // without systemd there is nobody to tell
+	notify(sd.SdNotifyReady)
 	err := g.Wait()
 	if errors.Is(err, errExit) {
 		return nil
@@ -441,28 +441,8 @@ func (d *daemon) signals(ctx context.Context) error {
 			}
 			stopping = true
 			d.log.Info("stopping the services in order; a second signal ends srrd at once", "signal", s)
-			_, _ = sd.SdNotify(false, sd.SdNotifyStopping)
+			notify(sd.SdNotifyStopping)
 			inbox = d.owner.inbox
-		}
-	}
-}
-
-// watchdog tells systemd that the owner still answers.
-func (d *daemon) watchdog(ctx context.Context) error {
-	every, err := sd.SdWatchdogEnabled(false)
-	if err != nil || every == 0 {
-		return nil
-	}
-	t := time.NewTicker(every / 3)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-			if _, err := d.board.Read(ctx); err == nil {
-				_, _ = sd.SdNotify(false, sd.SdNotifyWatchdog)
-			}
 		}
 	}
 }

@@ -116,6 +116,10 @@ func (d *daemon) become(ctx context.Context, r reexecution) error {
 	if err := d.fit(ctx); err != nil {
 		return err
 	}
+	if usual := watched(); usual > 0 {
+		watchdogAfter(max(usual, reexecPatience))
+		defer watchdogAfter(usual) // only where srrd goes on as it is
+	}
 	// The proof is made with a hand-over like the one that will be given, but
 	// while srrd works: nothing waits for the new binary, however slow it is.
 	h, err := d.hold(ctx, r)

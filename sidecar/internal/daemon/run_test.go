@@ -176,7 +176,13 @@ type life struct {
 
 func (s *suite) start(t *testing.T) *life {
 	t.Helper()
+	return s.startWith(t, func(*Options) {})
+}
+
+func (s *suite) startWith(t *testing.T, set func(*Options)) *life {
+	t.Helper()
 	opt, log := s.options()
+	set(&opt)
 	stop := make(chan os.Signal, 2)
 	opt.Stop = stop
 	l := &life{t: t, stop: stop, ended: make(chan error, 1), log: log, dir: s.dir}
