@@ -26,6 +26,7 @@ const (
 	gAhead       = 32                      // Gs written to disk as used beforehand
 	fewFree      = 16                      // below this, what is not urgent is coalesced
 	coalesce     = 5 * time.Second
+	unhurried    = 200 * time.Millisecond // what nobody decides from is said after this, if nothing else is before
 	exceedWithin = 60 * time.Second
 	exceedMost   = 3
 )
@@ -90,6 +91,7 @@ type topic struct {
 	saidAt  time.Time
 	stampAt time.Time
 	checked time.Time
+	differs time.Time // since when there is something to say that may wait; zero: there is not
 	echoed  bool
 	tries   int
 }
@@ -272,7 +274,9 @@ func (n *Node) flood(s *service) {
 	t := s.topic
 	words := wordsOf(a)
 	content := t.content
-	if !sameWords(&words, &t.words) {
+	if sameWords(&words, &t.words) {
+		t.differs = time.Time{} // what was to be said is over
+	} else {
 		var err error
 		if content, err = words.Append(nil); err != nil {
 			n.note(LevelError, s.name, "its advertisement does not fit an LSA; nothing is said of it")
@@ -296,22 +300,63 @@ func (n *Node) flood(s *service) {
 	}
 }
 
-// urgent reports whether a change is to be said now. While Gs are plenty
-// everything is; when they are few, only what others decide from.
+// urgent reports whether a change is to be said now. What others decide from
+// is, and what only people read soon: each LSA is work for every router and
+// node, in the middle of a failover, and of the steps of a start most last no
+// longer than one takes to be flooded. When Gs are few, more has to wait.
 func (n *Node) urgent(s *service, t *topic, a advert.Service) bool {
-	if n.free(n.slotOf(s.name)) > fewFree {
-		return true
+	var due time.Time
+	if n.mayWait(s, t, a) {
+		if t.differs.IsZero() {
+			t.differs = n.now
+		}
+		due = t.differs.Add(unhurried)
+		if !t.echoed && n.now.Sub(t.saidAt) < coalesce { // ospfd is behind
+			due = later(due, n.now.Add(unhurried))
+		}
 	}
-	b, err := advert.Decode(t.raw)
-	if err != nil || b.Service == nil || b.Service.State != a.State || b.Service.Claim != a.Claim || b.Service.Seen != a.Seen ||
-		b.Service.Flags != a.Flags ||
-		b.Service.Preference != a.Preference || b.Service.Hold != a.Hold || b.Service.Freeze != a.Freeze || b.Service.Pin.Number != a.Pin.Number || b.Service.Pin.Void != a.Pin.Void || n.now.Sub(t.saidAt) >= coalesce {
+	if n.free(n.slotOf(s.name)) <= fewFree {
+		b, err := advert.Decode(t.raw)
+		if err == nil && b.Service != nil && b.Service.State == a.State && b.Service.Claim == a.Claim && b.Service.Seen == a.Seen &&
+			b.Service.Flags == a.Flags &&
+			b.Service.Preference == a.Preference && b.Service.Hold == a.Hold && b.Service.Freeze == a.Freeze && b.Service.Pin.Number == a.Pin.Number && b.Service.Pin.Void == a.Pin.Void {
+			due = later(due, t.saidAt.Add(coalesce))
+		}
+	}
+	if !due.After(n.now) {
 		return true
 	}
 	if k := s.timer(TimerCoalesce); !n.timerSet(k) {
-		n.setTimer(k, t.saidAt.Add(coalesce))
+		n.setTimer(k, due)
 	}
 	return false
+}
+
+// mayWait reports whether nobody decides from what has changed. Of a step that
+// is all but whether the service may run, and of a plain one, whether it still
+// does (see rival.runs); of a pin, that a peer or another member of the group
+// says it too. The rest is compared as a whole, so that what is added to an
+// advertisement is urgent.
+func (n *Node) mayWait(s *service, t *topic, a advert.Service) bool {
+	was, is := t.words, wordsOf(a)
+	if inTheWay(was.State, was.Step) != inTheWay(is.State, is.Step) ||
+		!n.unit(s).strict() && serves(was.State, was.Step) != serves(is.State, is.Step) {
+		return false
+	}
+	was.Step = is.Step
+	if was.Pin != is.Pin && n.pinIsSaid(s, is.Pin) {
+		was.Pin = is.Pin
+	}
+	return sameWords(&was, &is)
+}
+
+// pinIsSaid reports whether others know the pin without this service's LSA.
+func (n *Node) pinIsSaid(s *service, p advert.Pin) bool {
+	same := func(q advert.Pin) bool { return q.Number == p.Number && q.Target == p.Target && q.Void == p.Void }
+	return slices.ContainsFunc(n.unit(s).members, func(m *service) bool {
+		return m != s && m.topic != nil && m.topic.said && same(m.topic.words.Pin) ||
+			slices.ContainsFunc(m.offers, func(o *offer) bool { return o.counts && same(o.said.Pin) })
+	})
 }
 
 func (n *Node) sayService(s *service, a advert.Service, content []byte) {
@@ -322,7 +367,8 @@ func (n *Node) sayService(s *service, a advert.Service, content []byte) {
 		return
 	}
 	t := s.topic
-	t.content, t.checked, t.stampAt = content, a.LastCheck, n.now
+	t.content, t.checked, t.stampAt, t.differs = content, a.LastCheck, n.now, time.Time{}
+	n.cancelTimer(s.timer(TimerCoalesce))
 	n.say(t, s, n.slotOf(s.name), raw)
 	n.setTimer(s.timer(TimerEcho), n.now.Add(echoTimeout))
 }
@@ -384,6 +430,7 @@ func (n *Node) withdrawTopic(s *service) {
 	s.topic = nil
 	n.cancelTimer(s.timer(TimerEcho))
 	n.cancelTimer(s.timer(TimerRetry))
+	n.cancelTimer(s.timer(TimerCoalesce))
 	if t == nil || !t.said || !n.ospf.up {
 		return
 	}

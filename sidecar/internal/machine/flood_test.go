@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -191,5 +192,128 @@ func TestADeletionHappensOnceAtTheTimeNamedLast(t *testing.T) {
 		if !deleted[ref].Equal(at) {
 			t.Errorf("%s was deleted at %s, want %s", ref, deleted[ref], at)
 		}
+	}
+}
+
+// A step that only people read is no LSA of its own while the next one comes
+// soon, and one when it lasts.
+func TestAStepThatOnlyPeopleReadIsSaidWithTheNextWordsOrSoon(t *testing.T) {
+	n, s := table{cfg: plain, phase: phaseAddresses}.node()
+	n.flood(s)
+	s.topic.echoed = true
+	first := s.topic.ref
+	step := func(p phase, after time.Duration) bool {
+		was := s.topic.ref
+		s.phase, n.now = p, n.now.Add(after)
+		if at, set := n.due[s.timer(TimerCoalesce)]; set && !at.After(n.now) {
+			n.cancelTimer(s.timer(TimerCoalesce)) // it has fired
+		}
+		n.flood(s)
+		return s.topic.ref != was
+	}
+	if step(phaseStart, time.Millisecond) || !n.timerSet(s.timer(TimerCoalesce)) || s.topic.ref != first {
+		t.Fatal("the step start is said at once")
+	}
+	if step(phaseStart, unhurried-time.Millisecond) {
+		t.Fatal("it is said before its time")
+	}
+	if !step(phaseStart, time.Millisecond) {
+		t.Fatalf("after %s it is not said", unhurried)
+	}
+	s.topic.echoed = true
+	if step(phaseAnnounce, time.Millisecond) {
+		t.Fatal("the step announce is said at once")
+	}
+	if !step(phaseStarted, time.Millisecond) || n.timerSet(s.timer(TimerCoalesce)) {
+		t.Fatal("started waits, or is to be said twice")
+	}
+	// What is over again before it was said is not waited for any more.
+	s.topic.echoed = true
+	step(phaseDependents, time.Second)
+	s.topic.echoed = true
+	step(phaseLinger, time.Millisecond)
+	step(phaseDependents, time.Millisecond)
+	back := step(phaseLinger, unhurried-time.Millisecond)
+	if back || step(phaseLinger, unhurried-time.Millisecond) || !step(phaseLinger, time.Millisecond) {
+		t.Error("its time counts from when it was first so")
+	}
+	// While ospfd does not even show what it was given it gets no more to do.
+	for at := unhurried; at < coalesce; at += unhurried {
+		if step(phaseStop, unhurried) {
+			t.Fatalf("%s after words that ospfd has not shown it is given more that can wait", at)
+		}
+	}
+	if !step(phaseStop, unhurried) {
+		t.Error("an ospfd that shows nothing is told nothing more")
+	}
+}
+
+// Whoever hears a step late must decide as he would have decided.
+func TestOnlyAStepThatNobodyDecidesFromMayWait(t *testing.T) {
+	exclusive := plain
+	exclusive.Exclusive = true
+	for _, cfg := range []Service{plain, disk, exclusive} {
+		for from := range phaseCount {
+			for to := range phaseCount {
+				n, s := table{cfg: cfg, phase: from, claim: advert.NewClaim(3, r1)}.node()
+				n.flood(s)
+				was := s.topic.words
+				s.phase = to
+				a := n.advert(s)
+				if !n.mayWait(s, s.topic, a) {
+					continue
+				}
+				now := wordsOf(a)
+				hears := func(said advert.Service) string {
+					n, s := table{cfg: cfg, phase: phaseClaim, claim: advert.NewClaim(4, r1), offers: []advert.Service{said}}.node()
+					o := s.offers[0]
+					asked, hinders := o.asked()
+					clear, awhile := n.mayBegin(s)
+					return fmt.Sprint(n.decide(s), asked, hinders, clear, awhile, n.obstacles(s), o.mayRun(), o.feared(), o.mark(), n.bestClaim(n.unit(s)), n.acknowledged(n.unit(s), said.Claim))
+				}
+				if a, b := hears(was), hears(now); a != b {
+					t.Errorf("%s (strict: %v) may wait after %s:\n  %s\n  %s", to, s.strict(), from, a, b)
+				}
+			}
+		}
+	}
+}
+
+// A pin that others have from who gave it is copied without haste, one of our own
+// is said at once, of a group once.
+func TestACopyOfAPinMayWait(t *testing.T) {
+	pin := advert.Pin{Number: 7, Target: r2}
+	heard := idle
+	heard.Pin = pin
+	n, s := table{cfg: plain, phase: phaseStopped, offers: []advert.Service{heard}}.node()
+	s.pin = advert.Pin{}
+	n.flood(s)
+	s.topic.echoed = true
+	n.takePin(s, pin)
+	if said := s.topic.ref; true {
+		if n.flood(s); s.topic.ref != said {
+			t.Error("the copy is said at once")
+		}
+		n.newPin(s, advert.Pin{Target: r1})
+		if n.flood(s); s.topic.ref == said {
+			t.Error("one of our own waits")
+		}
+	}
+	n, s = table{cfg: plain, phase: phaseStopped}.node()
+	s.cfg.Group = "G"
+	other := n.service("x")
+	cfg := *s.cfg
+	cfg.Name = "x"
+	other.cfg, other.config, other.phase = &cfg, Active, phaseStopped
+	n.index(s)
+	n.index(other)
+	n.flood(s)
+	n.flood(other)
+	first, second := s.topic.ref, other.topic.ref
+	n.newPin(s, advert.Pin{Target: r1})
+	n.flood(s)
+	n.flood(other)
+	if s.topic.ref == first || other.topic.ref != second || !n.timerSet(other.timer(TimerCoalesce)) {
+		t.Error("of a group the pin is to be said by one member at once, and by the others soon")
 	}
 }

@@ -76,6 +76,12 @@ func inTheWay(st advert.State, step advert.Step) bool {
 	return false
 }
 
+// serves reports whether a service in that state and step may do its work: not
+// where stop is done and only the addresses are still to go.
+func serves(st advert.State, step advert.Step) bool {
+	return inTheWay(st, step) && !(st == advert.Stopping && step == advert.StepAddresses)
+}
+
 // heed takes over what an offer that counts says for everybody.
 func (n *Node) heed(o *offer) {
 	if !o.counts {

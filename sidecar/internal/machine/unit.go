@@ -208,10 +208,7 @@ func (r rival) claims() bool {
 // runs reports whether any of it may be running there. Where stop is done and
 // only the addresses are still to go, nothing does: they lead nobody there.
 func (r rival) runs() bool {
-	return slices.ContainsFunc(r.offers, func(o *offer) bool {
-		off := o.said.State == advert.Stopping && o.said.Step == advert.StepAddresses
-		return o.counts && inTheWay(o.said.State, o.said.Step) && !off
-	})
+	return slices.ContainsFunc(r.offers, func(o *offer) bool { return o.counts && serves(o.said.State, o.said.Step) })
 }
 
 // stamp is how recently a router spoke of the unit.

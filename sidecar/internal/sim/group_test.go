@@ -99,3 +99,56 @@ func TestACriticalFailureTakesTheGroupAlongAndAnotherDoesNot(t *testing.T) {
 	}
 	noViolation(t, s)
 }
+
+// Each LSA is work for every router and node in the middle of a move. Those that
+// are needed: the pin, the claims, the holder's words that it stops and that it
+// has stopped, the acknowledgements of the third, and starting and started.
+func TestAPlannedMoveFloodsNoMoreThanIsDecidedFrom(t *testing.T) {
+	const needed = 1 + 2 + 2 + 2 + 2 + 4
+	said, counts := 0, false
+	o := sim.Options{Seed: 1, Trace: true, Routers: true, Most: tooMuch, Observe: func(_ int, does []machine.Action) {
+		for _, a := range does {
+			if _, ok := a.(machine.Originate); ok && counts {
+				said++
+			}
+		}
+	}}
+	for range 3 {
+		disk, store := resource("disk"), network("store", "10.99.1.1")
+		disk.Group, store.Group, disk.Critical, store.Critical = "STORE", "STORE", true, true
+		store.Dependencies = []string{"disk"}
+		o.Nodes = append(o.Nodes, config(disk, store))
+	}
+	s := sim.New(o)
+	for i := range 3 {
+		s.Boot(i)
+		for range 2 {
+			for _, name := range []string{"disk", "store"} {
+				s.Script(i, name, machine.PrimStart, sim.Behaviour{After: time.Millisecond})
+				s.Script(i, name, machine.PrimStop, sim.Behaviour{After: time.Millisecond})
+			}
+		}
+	}
+	at := whole(t, s, 10*time.Second, "disk", "store")
+	s.Run(5 * time.Second)
+	counts = true
+	to := (at + 1) % 3
+	s.Command(at, machine.Command{ID: 1, Verb: machine.VerbMove, Service: "disk", Node: s.Config(to).Host})
+	if !s.RunUntil(time.Second, func() bool { return s.Service(to, "store").State == advert.Started }) {
+		t.Fatalf("it did not move\n%s", tail(s))
+	}
+	if said != needed {
+		t.Errorf("%d LSAs were said until it had moved, want %d\n%s", said, needed, tail(s))
+	}
+	s.Run(time.Second)
+	for i := range 3 {
+		for _, name := range []string{"disk", "store"} {
+			for _, o := range s.Service(i, name).Offers {
+				if o.State == advert.Starting || o.State == advert.Stopping || o.Step != advert.StepNone {
+					t.Errorf("a second later node %d has it that %s is %s, %s on %s", i, name, o.State, o.Step, o.Host)
+				}
+			}
+		}
+	}
+	noViolation(t, s)
+}
