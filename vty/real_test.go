@@ -216,6 +216,9 @@ func realReaders(ctx context.Context, t *testing.T, r *Router, rel Release) {
 	if got, err := r.Routes(ctx, vip); len(got) > 0 || err != nil {
 		t.Errorf("routes before: %v, %v", got, err)
 	}
+	if got, err := r.KernelRoutes(ctx); len(got) > 0 || err != nil {
+		t.Errorf("routes of the kernel in an empty namespace: %v, %v", got, err)
+	}
 	if err := r.Configure(ctx, ClassAddress, "interface lo", "ip address "+vip.String()); err != nil {
 		t.Errorf("address: %v", err)
 	}

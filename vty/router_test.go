@@ -191,7 +191,7 @@ func TestTelnetIsTheSecondWayWhereTheSocketIsMissing(t *testing.T) {
 func TestNoRouteIsNoError(t *testing.T) {
 	dir := t.TempDir()
 	startFake(t, dir, Zebra, func(c string) []byte {
-		if strings.HasPrefix(c, "show ip route 192.0.2.1/32") {
+		if strings.HasPrefix(c, "show ip route 192.0.2.1/32") || c == "show ip route kernel json" {
 			return readHex(t, "reply-no-route-json")
 		}
 		return answerVersion("8.4.4")(c)
@@ -199,6 +199,9 @@ func TestNoRouteIsNoError(t *testing.T) {
 	got, err := newTestRouter(t, dir).Routes(t.Context(), prefix("192.0.2.1/32"))
 	if len(got) != 0 || err != nil {
 		t.Fatalf("%v, %v", got, err)
+	}
+	if got, err := newTestRouter(t, dir).KernelRoutes(t.Context()); len(got) != 0 || err != nil {
+		t.Fatalf("of the kernel: %v, %v", got, err)
 	}
 }
 

@@ -331,7 +331,16 @@ func (r *Router) Routes(ctx context.Context, prefix netip.Prefix) ([]Route, erro
 	if prefix.Addr().Is6() {
 		family = "ipv6"
 	}
-	text, err := r.Exec(ctx, Zebra, "show "+family+" route "+prefix.String()+" json")
+	return r.routes(ctx, "show "+family+" route "+prefix.String()+" json")
+}
+
+// KernelRoutes asks zebra for the IPv4 routes that it takes for the kernel's own.
+func (r *Router) KernelRoutes(ctx context.Context) ([]Route, error) {
+	return r.routes(ctx, "show ip route kernel json")
+}
+
+func (r *Router) routes(ctx context.Context, command string) ([]Route, error) {
+	text, err := r.Exec(ctx, Zebra, command)
 	var status *StatusError
 	if errors.As(err, &status) && status.Status == StatusWarning && status.Text == "{}" {
 		return nil, nil // how zebra 8.4 says that there is none

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -135,4 +136,18 @@ func (f *frr) release(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return r.String(), nil
+}
+
+// kernelRoutes are the addresses zebra prefers a route to that it takes for the
+// kernel's own.
+func (f *frr) kernelRoutes(ctx context.Context) (addrs []netip.Addr, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	routes, err := f.router.KernelRoutes(ctx)
+	for _, r := range routes {
+		if r.Protocol == "kernel" && r.Selected && r.Prefix.IsSingleIP() {
+			addrs = append(addrs, r.Prefix.Addr())
+		}
+	}
+	return addrs, err
 }

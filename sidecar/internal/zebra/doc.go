@@ -35,5 +35,11 @@
 // A zebra that is killed leaves its routes in the kernel, and the next one may
 // take what it finds for the kernel's own, which beats ours (FRR-FACTS II B2).
 // When nobody listens on its socket any more, the /32 routes of our addresses
-// that bear zebra's protocol number are removed from table main.
+// that bear zebra's protocol number are removed from table main. A srrd that was
+// killed together with zebra could not; there the next zebra, if it is FRR 10.3,
+// prefers a route that nobody has. So when it says that another route beats ours,
+// and the kernel has none, that one is dispelled before anybody is told
+// (DispelPhantom); a service hears of it only if zebra goes on for a second. At
+// the start zebra is asked which of our addresses it prefers such routes to, since
+// they also keep this node from reaching a service that runs elsewhere.
 package zebra

@@ -22,8 +22,8 @@ type Handover struct {
 // HandOver tells a codec how to carry a Handover.
 func HandOver(c *handover.Codec) {
 	c.Words(zapi.StateWanted, "wanted", "sent", "installed", "refused", "removed", "withdrawing", "clearing")
-	c.Fixed(zapi.Note(0)) // zebra's
-	c.Skip(loop{}, "cfg", "routes")
+	c.Fixed(zapi.Note(0))                    // zebra's
+	c.Skip(loop{}, "cfg", "routes", "tried") // tried: looked for once more at most
 }
 
 // Held is the port at rest.

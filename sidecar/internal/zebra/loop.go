@@ -47,6 +47,7 @@ type loop struct {
 	unable string                   // why no route can be kept in this zebra; "": they can
 	held   map[netip.Addr]bool      // routes knows the address
 	silent map[netip.Addr]time.Time // when an addition is taken to have lost
+	tried  map[netip.Addr]bool      // a phantom that beats it was looked for; nil: none
 
 	self  machine.RouterID // 0: no session with ospfd
 	own   map[netip.Addr]bool
@@ -95,6 +96,8 @@ func (l *loop) hear(now time.Time, m any) {
 		l.keep(m.routes)
 	case observing:
 		l.observe(m.why)
+	case believing:
+		l.believe(m.addrs)
 	case standing:
 		l.stand(now, m)
 	case zapi.Change:
@@ -120,6 +123,7 @@ func (l *loop) order(o order) {
 		delete(l.stale, o.addr)
 	case !o.on && (o.local || was): // its way may have been changed since
 		delete(l.wanted, o.addr)
+		delete(l.tried, o.addr)
 	default:
 		return
 	}
@@ -198,6 +202,7 @@ func (l *loop) stand(now time.Time, s standing) {
 		}
 	case was || s.why != why:
 		clear(l.silent)
+		clear(l.tried)
 		l.cfg.Emit(machine.ZebraDown{Why: s.why})
 	}
 }
@@ -217,11 +222,13 @@ func (l *loop) changed(now time.Time, c zapi.Change) {
 	e := machine.RouteState{Addr: addr}
 	switch c.State {
 	case zapi.StateInstalled:
+		delete(l.tried, addr)
 		e.State = machine.RouteInstalled
 	case zapi.StateRefused:
 		e.State, e.Text = machine.RouteFailed, c.String()
 		if c.Noted && c.Note == zapi.NoteBetterAdminWon {
-			e.State = machine.RouteBeaten
+			l.beaten(now, addr, e.Text)
+			return
 		}
 	case zapi.StateRemoved:
 		e.State = machine.RouteRemoved
@@ -232,6 +239,44 @@ func (l *loop) changed(now time.Time, c zapi.Change) {
 		return
 	}
 	l.cfg.Emit(e)
+}
+
+// beaten is told once what beats a route is no phantom, or does not go.
+func (l *loop) beaten(now time.Time, addr netip.Addr, text string) {
+	if !l.tried[addr] {
+		if l.tried == nil {
+			l.tried = map[netip.Addr]bool{}
+		}
+		l.tried[addr] = true
+		if l.dispel(addr) {
+			l.silent[addr] = now.Add(silence) // zebra notes that ours is installed now
+			return
+		}
+	}
+	l.cfg.Emit(machine.RouteState{Addr: addr, State: machine.RouteBeaten, Text: text})
+}
+
+// believe dispels phantoms of our addresses, also of those that another node
+// has: there they are in the way of what ospfd says.
+func (l *loop) believe(addrs []netip.Addr) {
+	for _, addr := range l.cfg.Addresses() {
+		if slices.Contains(addrs, addr) {
+			l.dispel(addr)
+		}
+	}
+}
+
+// dispel has zebra forget a route to an address that nobody has, and says
+// whether there may have been one.
+func (l *loop) dispel(addr netip.Addr) bool {
+	was, err := l.cfg.Dispel(addr)
+	switch {
+	case err != nil:
+		l.cfg.Log.Warn("a route that an earlier zebra has left may be in the way of ours", "address", addr, "err", err)
+	case was:
+		l.cfg.Log.Info("zebra prefers a route that the kernel does not have, left by an earlier life of it: it is made to forget that", "address", addr)
+	}
+	return was && err == nil
 }
 
 func (l *loop) forgetOSPF() {
@@ -280,8 +325,7 @@ func (l *loop) expire(now time.Time) {
 	for _, addr := range sorted(l.silent) {
 		if !l.silent[addr].After(now) {
 			delete(l.silent, addr)
-			l.cfg.Emit(machine.RouteState{Addr: addr, State: machine.RouteBeaten,
-				Text: fmt.Sprintf("zebra says nothing of the route: another one to %s is preferred (zebra show ip route %s)", prefix(addr), addr)})
+			l.beaten(now, addr, fmt.Sprintf("zebra says nothing of the route: another one to %s is preferred (zebra show ip route %s)", prefix(addr), addr))
 		}
 	}
 	refresh := false

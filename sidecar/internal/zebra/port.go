@@ -38,8 +38,15 @@ type Config struct {
 	// Sweep removes what a dead zebra left in the kernel; nil does nothing. See
 	// SweepKernel.
 	Sweep func([]netip.Addr) error
-	Emit  func(machine.Event) // it may block
-	Log   *slog.Logger
+	// Dispel has zebra forget a route to an address that is in no kernel table,
+	// and says whether there can have been one; nil does nothing. See
+	// DispelPhantom.
+	Dispel func(netip.Addr) (bool, error)
+	// Kernel asks zebra which addresses it prefers routes to that it takes for
+	// the kernel's own; nil is none.
+	Kernel func(ctx context.Context) ([]netip.Addr, error)
+	Emit   func(machine.Event) // it may block
+	Log    *slog.Logger
 }
 
 // Port is the port to zebra. Use New.
@@ -80,6 +87,12 @@ func New(cfg Config) *Port {
 	if cfg.Sweep == nil {
 		cfg.Sweep = func([]netip.Addr) error { return nil }
 	}
+	if cfg.Dispel == nil {
+		cfg.Dispel = func(netip.Addr) (bool, error) { return false, nil }
+	}
+	if cfg.Kernel == nil {
+		cfg.Kernel = func(context.Context) ([]netip.Addr, error) { return nil, nil }
+	}
 	p := &Port{cfg: cfg, in: newQueue()}
 	p.loop = newLoop(&p.cfg)
 	return p
@@ -96,6 +109,8 @@ type (
 	keeping struct{ routes *zapi.Routes }
 	// observing: in this zebra no route can be kept; why is "" when that is over.
 	observing struct{ why string }
+	// believing: zebra prefers routes of the kernel to these.
+	believing struct{ addrs []netip.Addr }
 	// standing of the session with zebra.
 	standing struct {
 		up  bool
@@ -168,6 +183,11 @@ func (p *Port) keep(ctx context.Context, given *given) error {
 			return err
 		}
 		p.in.put(keeping{given.routes})
+		if addrs, err := p.cfg.Kernel(ctx); err == nil {
+			p.in.put(believing{addrs})
+		} else if ctx.Err() == nil {
+			p.cfg.Log.Warn("whether zebra holds routes that an earlier life of it left is not known", "err", err)
+		}
 	}
 	if given.over != nil {
 		defer context.AfterFunc(given.over, func() { cancel(context.Cause(given.over)) })()

@@ -45,6 +45,9 @@ type harness struct {
 	asked     int
 	refreshed []time.Duration
 	swept     [][]netip.Addr
+	dispel    func(netip.Addr) (bool, error)
+	kernel    func() ([]netip.Addr, error)
+	dispelled []netip.Addr
 	forgotten int
 	local     map[string]bool
 	since     time.Time
@@ -94,6 +97,23 @@ func bubble(t *testing.T, release string, f func(h *harness)) {
 				defer h.mu.Unlock()
 				h.swept = append(h.swept, a)
 				return nil
+			},
+			Dispel: func(a netip.Addr) (bool, error) {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.dispelled = append(h.dispelled, a)
+				if h.dispel == nil {
+					return false, nil
+				}
+				return h.dispel(a)
+			},
+			Kernel: func(context.Context) ([]netip.Addr, error) {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				if h.kernel == nil {
+					return nil, nil
+				}
+				return h.kernel()
 			},
 			Emit: h.emit, Log: slog.New(slog.DiscardHandler),
 		})
@@ -265,6 +285,113 @@ func TestARouteZebraSaysNothingOfIsTakenForBeaten(t *testing.T) {
 		h.want(state(x1, machine.RouteRemoved, ""))
 		time.Sleep(time.Minute)
 		h.want()
+	})
+}
+
+// phantom is a scripted zebra's preference for a route that nobody has: it
+// refuses ours, and goes when it is dispelled, upon which ours is installed.
+func (h *harness) phantom(a netip.Addr) {
+	h.z.Refuse(prefix(a), zapi.NoteBetterAdminWon)
+	h.dispel = func(of netip.Addr) (bool, error) {
+		h.z.Allow(prefix(of))
+		h.z.Send(zapi.NotifyOwner{Note: zapi.NoteInstalled, Prefix: prefix(of), Table: 254, AFI: zapi.AFIIPv4, SAFI: zapi.SAFIUnicast})
+		return true, nil
+	}
+}
+
+func TestAPhantomThatBeatsARouteIsDispelledBeforeAnybodyIsTold(t *testing.T) {
+	bubble(t, "10.3", func(h *harness) {
+		h.phantom(x1)
+		h.announce(true, x1)
+		h.want("ZebraUp{}", state(x1, machine.RouteInstalled, ""))
+		h.announce(true, x2)
+		h.want(state(x2, machine.RouteInstalled, ""))
+		time.Sleep(time.Minute)
+		h.want()
+		if diff := cmp.Diff([]netip.Addr{x1}, h.dispelled, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			t.Errorf("dispelled (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestOneThatDoesNotGoIsToldAsBeatenAfterASecond(t *testing.T) {
+	bubble(t, "10.3", func(h *harness) {
+		h.z.Refuse(prefix(x1), zapi.NoteBetterAdminWon)
+		h.dispel = func(netip.Addr) (bool, error) { return true, nil }
+		h.announce(true, x1)
+		h.want("ZebraUp{}")
+		time.Sleep(silence)
+		beaten := state(x1, machine.RouteBeaten, "zebra says nothing of the route: another one to 203.0.113.1/32 is preferred (zebra show ip route 203.0.113.1)")
+		h.want(beaten)
+		time.Sleep(time.Minute)
+		if len(h.dispelled) != 1 {
+			t.Errorf("dispelled %d times, want once", len(h.dispelled))
+		}
+
+		h.announce(false, x1)
+		h.want(state(x1, machine.RouteRemoved, ""))
+		h.announce(true, x1) // the service is reactivated: looked for once more
+		time.Sleep(silence)
+		h.want(beaten)
+		if len(h.dispelled) != 2 {
+			t.Errorf("dispelled %d times, want once for each announcement", len(h.dispelled))
+		}
+	})
+}
+
+func TestAPhantomIsLookedForInEveryLifeOfZebra(t *testing.T) {
+	bubble(t, "10.3", func(h *harness) {
+		h.phantom(x1)
+		h.announce(true, x1)
+		h.want("ZebraUp{}", state(x1, machine.RouteInstalled, ""))
+		h.z.Kill()
+		time.Sleep(5 * time.Second)
+		h.phantom(x1)
+		if err := h.z.Return(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if last := h.got[len(h.got)-1]; last != state(x1, machine.RouteInstalled, "") || len(h.dispelled) != 2 {
+			t.Errorf("told %q last, dispelled %d times; want it installed, and two", last, len(h.dispelled))
+		}
+	})
+}
+
+// A node cannot reach a service that another one runs while its own zebra
+// prefers a phantom to what ospfd says.
+func TestPhantomsOfAddressesThatAreNotWantedHereAreDispelledAtTheStart(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		release string
+		kernel  func() ([]netip.Addr, error)
+		want    []netip.Addr
+	}{
+		{"zebra holds routes of the kernel to an address of ours and to another", "10.3", func() ([]netip.Addr, error) { return []netip.Addr{x2, x1}, nil }, []netip.Addr{x1}},
+		{"it holds none", "10.3", func() ([]netip.Addr, error) { return nil, nil }, nil},
+		{"it does not say", "10.3", func() ([]netip.Addr, error) { return nil, errors.New("timeout") }, nil},
+		{"it is Quagga's", "Quagga 1.2.4", func() ([]netip.Addr, error) { return []netip.Addr{x1}, nil }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, c.release, func(h *harness) {
+				h.mu.Lock()
+				h.kernel = c.kernel
+				h.mu.Unlock()
+				h.want("ZebraUp{}")
+				if diff := cmp.Diff(c.want, h.dispelled, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+					t.Errorf("dispelled (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestAPhantomThatCannotBeDispelledIsToldAsBeaten(t *testing.T) {
+	bubble(t, "10.3", func(h *harness) {
+		h.z.Refuse(prefix(x1), zapi.NoteBetterAdminWon)
+		h.dispel = func(netip.Addr) (bool, error) { return true, errors.New("operation not permitted") }
+		h.announce(true, x1)
+		h.want("ZebraUp{}", state(x1, machine.RouteBeaten, "203.0.113.1/32 refused: "+zapi.NoteBetterAdminWon.String()))
 	})
 }
 
