@@ -44,7 +44,7 @@ const (
 var soakKinds = []kind{
 	{"daemons", 5, func(p Plan, r *rand.Rand) Fault {
 		host := pick(r, append(slices.Clone(p.world.nodes), p.world.routers...))
-		return Fault{Kind: "daemons", Target: host, Arg: pick(r, []string{"TERM ", "KILL "}) + pick(r, frrDaemons),
+		return Fault{Kind: "daemons", Target: host, Arg: pick(r, []string{"TERM ", "KILL "}) + pick(r, p.world.daemons),
 			For: between(r, 100*time.Millisecond, 1500*time.Millisecond)}
 	}},
 	{"cut", 4, func(p Plan, r *rand.Rand) Fault {
@@ -166,7 +166,8 @@ func (s *soak) hour(ctx context.Context) error {
 
 	loadCtx, over := context.WithTimeout(ctx, s.For)
 	var load sync.WaitGroup
-	for i, lane := range []func(context.Context, *rand.Rand){s.disturb, s.change, s.ask, s.watchPages, s.strangers} {
+	disturb := func(load context.Context, r *rand.Rand) { s.disturb(ctx, load, r) }
+	for i, lane := range []func(context.Context, *rand.Rand){disturb, s.change, s.ask, s.watchPages, s.strangers} {
 		r := rand.New(rand.NewPCG(s.Seed, uint64(i)))
 		load.Go(func() { lane(loadCtx, r) })
 	}
@@ -199,15 +200,16 @@ func (s *soak) hour(ctx context.Context) error {
 }
 
 // disturb does one thing after the other to routing, to nodes and to what
-// carries the records; the next when the client is served again.
-func (s *soak) disturb(ctx context.Context, r *rand.Rand) {
-	for sleep(ctx, between(r, 200*time.Millisecond, time.Second)) {
+// carries the records; the next when the client is served again. The last one is
+// waited for too, unless the whole run ends.
+func (s *soak) disturb(run, load context.Context, r *rand.Rand) {
+	for sleep(load, between(r, 200*time.Millisecond, time.Second)) {
 		f := s.plan.draw(soakKinds, r)
 		n := int(s.step.Add(1))
 		c := Course{Number: n, Began: time.Now(), Faults: 1, Single: &f}
-		s.fault(ctx, n, c.Began, f)
+		s.fault(load, n, c.Began, f)
 		c.Mended = time.Now()
-		c.Missing = s.awaitServed(context.WithoutCancel(ctx), &c)
+		c.Missing = s.awaitServed(run, &c)
 		if c.Missing == "" {
 			c.Whole = time.Now()
 		} else {
