@@ -22,7 +22,7 @@ import (
 func (l *Lab) frrDaemons(h *Host, v Vars) []*daemon {
 	names := []string{"zebra", "bfdd", "ospfd"}
 	r := l.releases[h.Name]
-	if r.has("mgmtd") && r.version.atLeast(10, 0) { // 9.x has one that nobody needs
+	if r.RunsMgmtd() {
 		names = append([]string{"mgmtd"}, names...) // zebra 10 wants it there first
 	}
 	var out []*daemon

@@ -43,6 +43,9 @@ func (r Release) is(want string) bool {
 // AtLeast reports whether it is major.minor or newer.
 func (r Release) AtLeast(major, minor int) bool { return r.version.atLeast(major, minor) }
 
+// RunsMgmtd reports whether hosts run its mgmtd: 9.x has one that nobody needs.
+func (r Release) RunsMgmtd() bool { return r.has("mgmtd") && r.AtLeast(10, 0) }
+
 // has reports whether there is such a daemon.
 func (r Release) has(daemon string) bool {
 	_, err := os.Stat(filepath.Join(r.Dir, daemon))

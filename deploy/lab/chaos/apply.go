@@ -72,6 +72,8 @@ func (r *run) apply(ctx context.Context, a *Applied) (mend, error) {
 		return none, r.write(ctx, a.Target, a.Arg)
 	case "delete":
 		return none, r.delete(ctx, a)
+	case "networkd":
+		return r.networkd(ctx, a)
 	case "lo down":
 		a.Broken = []string{a.Target} // nothing on the node is reached by its service addresses
 		return func(ctx context.Context) error { return r.ip(ctx, a.Target, "link", "set", "lo", "up") },
@@ -112,7 +114,7 @@ func (r *run) heal(ports ...string) mend {
 func (r *run) daemons(a *Applied) (mend, error) {
 	how, list, _ := strings.Cut(a.Arg, " ")
 	names := strings.Split(list, ",")
-	if slices.ContainsFunc(names, func(n string) bool { return n != "srrd" }) {
+	if slices.ContainsFunc(names, func(n string) bool { return n != "srrd" && n != "mgmtd" }) {
 		a.Broken = []string{a.Target}
 	}
 	leaderless := slices.Contains(names, "srrd") && how != "TERM" // TERM stops the services first
@@ -387,6 +389,36 @@ func (r *run) delete(ctx context.Context, a *Applied) error {
 		a.Note += ": " + err.Error()
 	}
 	return nil
+}
+
+// networkd takes addresses and routes of a node away as systemd-networkd does: what
+// it does not know when it starts, or all of an interface, which it gives back.
+func (r *run) networkd(ctx context.Context, a *Applied) (mend, error) {
+	for _, s := range services {
+		if s.address.IsValid() {
+			_ = r.ip(ctx, a.Target, "address", "del", s.address.String()+"/32", "dev", "lo") // it need not be there
+		}
+	}
+	_ = r.ip(ctx, a.Target, "route", "flush", "table", "local", "proto", "201") // none there
+	// One by one: `ip route flush` cannot take away what has a next hop object.
+	// Some may be gone before their turn.
+	_, err := r.lab.Exec(ctx, a.Target, "sh", "-c", `ip -o route show proto ospf | while read -r to rest; do ip route del "$to" proto ospf 2>/dev/null; done; :`)
+	if a.Arg == "foreign" {
+		return none, err
+	}
+	a.Broken = []string{a.Target}
+	out, failed := r.lab.Exec(ctx, a.Target, "ip", "-o", "-4", "address", "show", "dev", "eth0")
+	if err = errors.Join(err, failed); err != nil {
+		return none, err
+	}
+	_, rest, ok := strings.Cut(out, " inet ")
+	prefix, _, _ := strings.Cut(rest, " ")
+	if !ok {
+		return none, fmt.Errorf("eth0 of %s has no address: %q", a.Target, out)
+	}
+	return func(ctx context.Context) error {
+		return r.ip(ctx, a.Target, "address", "add", prefix, "brd", "+", "dev", "eth0")
+	}, r.ip(ctx, a.Target, "address", "flush", "dev", "eth0")
 }
 
 func (r *run) ip(ctx context.Context, host string, args ...string) error {

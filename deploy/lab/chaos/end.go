@@ -202,7 +202,7 @@ func (r *run) gather() error {
 		return err
 	}
 	for _, h := range append(slices.Clone(r.world.nodes), r.world.routers...) {
-		for _, d := range append(slices.Clone(frrDaemons), "srrd") {
+		for _, d := range append(slices.Clone(r.world.daemons), "srrd") {
 			text, err := r.lab.Log(h, d)
 			if errors.Is(err, os.ErrNotExist) {
 				continue

@@ -47,10 +47,36 @@ func (r Round) end() time.Duration {
 type Plan struct {
 	seed  uint64
 	world world
+	kinds []kind
 }
 
-// NewPlan makes the schedule of a seed for a topology.
-func NewPlan(t *lab.Topology, seed uint64) Plan { return Plan{seed, worldOf(t)} }
+// NewPlan makes the schedule of a seed for a topology whose hosts run that FRR.
+func NewPlan(t *lab.Topology, seed uint64, frr lab.Release) Plan {
+	p := Plan{seed, worldOf(t), kinds}
+	if frr.RunsMgmtd() {
+		p.world.daemons = append([]string{"mgmtd"}, p.world.daemons...)
+	}
+	if frr.Suite != "" { // frr-reload.py is there for the machine's own FRR only, and speaks its language
+		p.kinds = slices.DeleteFunc(slices.Clone(p.kinds), func(k kind) bool { return k.name == "frr-reload" })
+	}
+	return p
+}
+
+// Only is the schedule with faults of these kinds alone.
+func (p Plan) Only(names []string) (Plan, error) {
+	all := p.kinds
+	p.kinds = slices.DeleteFunc(slices.Clone(all), func(k kind) bool { return !slices.Contains(names, k.name) })
+	for _, n := range names {
+		if !slices.ContainsFunc(p.kinds, func(k kind) bool { return k.name == n }) {
+			var have []string
+			for _, k := range all {
+				have = append(have, k.name)
+			}
+			return p, fmt.Errorf("fault %q: there are %s", n, strings.Join(have, ", "))
+		}
+	}
+	return p, nil
+}
 
 // Round returns the n-th round, from 1. Each depends on the seed and its number
 // alone, so that one can be run by itself.
@@ -65,7 +91,7 @@ func (p Plan) Round(n int) Round {
 	}
 	taken := map[string]bool{}
 	for tries := 0; len(round.Faults) < want && tries < 100; tries++ {
-		f := p.draw(kinds, r)
+		f := p.draw(p.kinds, r)
 		things := p.touches(f)
 		if slices.ContainsFunc(things, func(t string) bool { return taken[t] }) {
 			continue // two faults of one thing would be mended by each other
@@ -106,13 +132,14 @@ func unit(r *rand.Rand) string { return pick(r, []string{"web", "shop", "ledger"
 
 func anyService(r *rand.Rand) string { return pick(r, services).name }
 
-// frrDaemons are what watchfrr watches on every host.
+// frrDaemons are what watchfrr watches on every host, mgmtd beside them where
+// the release has one.
 var frrDaemons = []string{"zebra", "bfdd", "ospfd"}
 
 // kinds is the whole list, in the order the weights are drawn in.
 var kinds = []kind{
 	{"daemons", 22, func(p Plan, r *rand.Rand) Fault {
-		all := slices.Clone(frrDaemons)
+		all := slices.Clone(p.world.daemons)
 		host := p.router(r)
 		if r.IntN(4) > 0 {
 			host, all = p.node(r), append(all, "srrd", "srrd") // srrd as often as two
@@ -151,7 +178,9 @@ var kinds = []kind{
 	}},
 	{"partition", 5, func(p Plan, r *rand.Rand) Fault {
 		// Which ports part the network is a matter of this topology.
-		return Fault{Kind: "partition", Target: pick(r, []string{"r2:lan1,r3:lan1", "r1:r2,r1:r3", "r2:r1,r2:r3,r2:lan1", "r1:lan0", "n1:eth0,n2:eth0,n3:eth0"}),
+		return Fault{Kind: "partition", Target: pick(r, []string{"r2:lan1,r3:lan1", "r1:r2,r1:r3", "r2:r1,r2:r3,r2:lan1", "r1:lan0", "n1:eth0,n2:eth0,n3:eth0",
+			"r2:r1,r2:r3",                   // the backbone in two: both reach area 1, neither the other
+			"r1:r2,r1:r3,r2:lan1,r3:lan1"}), // both areas apart, in three: a majority nowhere
 			Arg: pick(r, []string{"silent", "carrier"}), For: between(r, 2*time.Second, 25*time.Second)}
 	}},
 	{"router death", 4, func(p Plan, r *rand.Rand) Fault {
@@ -168,6 +197,15 @@ var kinds = []kind{
 		f := Fault{Kind: "delete", Target: p.node(r), Arg: pick(r, []string{"route", "alias", "redistribute table", "redistribute connected", "prefix-list", "route-map"})}
 		if r.IntN(2) == 0 {
 			f.Target = "holder"
+		}
+		return f
+	}},
+	{"networkd", 4, func(p Plan, r *rand.Rand) Fault {
+		// A restart of systemd-networkd takes away what it does not know; `ip address
+		// flush` and back again what it does, too.
+		f := Fault{Kind: "networkd", Target: p.node(r), Arg: "foreign"}
+		if r.IntN(3) == 0 {
+			f.Arg, f.For = "flush", between(r, 50*time.Millisecond, 3*time.Second)
 		}
 		return f
 	}},
@@ -219,7 +257,7 @@ func (p Plan) draw(kinds []kind, r *rand.Rand) Fault {
 func (p Plan) touches(f Fault) (things []string) {
 	whole := func(host string) {
 		things = append(things, host+" srrd", host+" lo")
-		for _, d := range frrDaemons {
+		for _, d := range p.world.daemons {
 			things = append(things, host+" "+d)
 		}
 		for _, port := range p.world.ports {
@@ -251,7 +289,11 @@ func (p Plan) touches(f Fault) (things []string) {
 		}
 		things = append(things, "node "+f.Target)
 	case "frr-reload", "write":
-		things = []string{f.Target + " ospfd", f.Target + " zebra", f.Target + " bfdd"}
+		for _, d := range p.world.daemons {
+			things = append(things, f.Target+" "+d)
+		}
+	case "networkd":
+		things = []string{f.Target + ":eth0", f.Target + " lo"}
 	case "lo down":
 		things = []string{f.Target + " lo"}
 	case "move", "stop", "freeze":

@@ -2,23 +2,26 @@ package chaos
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/srrd/srrd/deploy/lab"
 )
 
 func TestASeedIsAScheduleForEver(t *testing.T) {
-	p := NewPlan(chaosTopology(t), 7)
-	if a, b := p.List(50), NewPlan(chaosTopology(t), 7).List(50); a != b {
+	p := NewPlan(chaosTopology(t), 7, lab.Release{})
+	if a, b := p.List(50), NewPlan(chaosTopology(t), 7, lab.Release{}).List(50); a != b {
 		t.Error("the same seed gave two schedules")
 	}
-	if p.List(50) == NewPlan(chaosTopology(t), 8).List(50) {
+	if p.List(50) == NewPlan(chaosTopology(t), 8, lab.Release{}).List(50) {
 		t.Error("two seeds gave one schedule")
 	}
 }
 
 func TestEveryKindOfFaultComes(t *testing.T) {
-	p := NewPlan(chaosTopology(t), 1)
+	p := NewPlan(chaosTopology(t), 1, lab.Release{})
 	seen := map[string]bool{}
 	for n := 1; n <= 300; n++ {
 		round := p.Round(n)
@@ -59,6 +62,44 @@ func TestEveryKindOfFaultComes(t *testing.T) {
 	}
 }
 
+func TestTheReleaseTellsWhatCanHappen(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"zebra", "ospfd", "bfdd", "mgmtd"} {
+		if err := os.WriteFile(filepath.Join(dir, d), []byte("#!/bin/sh\necho ospfd version 10.3\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ten, err := Config{FRR: dir}.Release(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, other := NewPlan(chaosTopology(t), 1, lab.Release{}).List(500), NewPlan(chaosTopology(t), 1, ten).List(500)
+	if strings.Contains(own, "mgmtd") || !strings.Contains(other, "KILL mgmtd") || !strings.Contains(other, "HANG mgmtd") {
+		t.Error("mgmtd ends where there is one, and nowhere else")
+	}
+	ten.Suite = "trixie"
+	if list := NewPlan(chaosTopology(t), 1, ten).List(500); strings.Contains(list, "frr-reload") || !strings.Contains(other, "frr-reload") {
+		t.Error("frr-reload.py is there for the machine's own FRR only")
+	}
+}
+
+func TestSomeKindsOnly(t *testing.T) {
+	p, err := NewPlan(chaosTopology(t), 1, lab.Release{}).Only([]string{"networkd", "lo down"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < 50; n++ {
+		for _, f := range p.Round(n).Faults {
+			if f.Kind != "networkd" && f.Kind != "lo down" {
+				t.Fatalf("round %d has %s", n, f)
+			}
+		}
+	}
+	if _, err := p.Only([]string{"networkd", "earthquake"}); err == nil || !strings.Contains(err.Error(), "earthquake") {
+		t.Errorf("a kind that is none: %v", err)
+	}
+}
+
 func TestConnectedFollowsTheCables(t *testing.T) {
 	w := worldOf(chaosTopology(t))
 	for _, c := range []struct {
@@ -74,6 +115,13 @@ func TestConnectedFollowsTheCables(t *testing.T) {
 		{"n1", "n4", []string{"r2:lan1", "r3:lan1"}, false},
 		{"n4", "n5", []string{"r2:lan1", "r3:lan1"}, true},
 		{"n4", "n5", []string{"n4"}, false},
+		// The backbone in two, area 1 between: both parts reach area 1, neither the other.
+		{"n1", "n3", []string{"r2:r1", "r2:r3"}, false},
+		{"n3", "n1", []string{"r2:r1", "r2:r3"}, false},
+		{"n1", "n4", []string{"r2:r1", "r2:r3"}, true},
+		{"n3", "n4", []string{"r2:r1", "r2:r3"}, true},
+		{"n4", "n3", []string{"r2:r1", "r2:r3"}, true},
+		{"n4", "n1", []string{"r2:r1", "r2:r3"}, true},
 	} {
 		got := w.connected(c.a, c.b, func(thing string) bool {
 			for _, b := range c.broken {

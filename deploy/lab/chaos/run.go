@@ -23,7 +23,9 @@ import (
 type Config struct {
 	Topology *lab.Topology
 	Name     string // of the lab
+	FRR      string // what the hosts run, as lab.FindRelease finds it; "": the machine's own
 	Seed     uint64
+	Only     []string      // kinds of faults; none: all
 	First    int           // the first round; 0 is 1
 	Rounds   int           // so many, or
 	For      time.Duration // as many as begin within this time
@@ -33,6 +35,27 @@ type Config struct {
 	Out      io.Writer // what happens, a line each
 	// Keep is where the logs and journals of the nodes are put in the end.
 	Keep string
+}
+
+// Release is the FRR that the hosts run.
+func (c Config) Release(ctx context.Context) (lab.Release, error) {
+	if c.FRR == "" {
+		return lab.Release{}, nil
+	}
+	return lab.FindRelease(ctx, c.FRR)
+}
+
+// Plan is the schedule of the seed.
+func (c Config) Plan(ctx context.Context) (Plan, error) {
+	release, err := c.Release(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := NewPlan(c.Topology, c.Seed, release)
+	if len(c.Only) > 0 {
+		return p.Only(c.Only)
+	}
+	return p, nil
 }
 
 // run is a run under way.
@@ -79,7 +102,12 @@ func begin(ctx context.Context, c Config) (*run, error) {
 	if err := os.MkdirAll(c.Keep, 0o755); err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, back: 1, world: worldOf(c.Topology), plan: NewPlan(c.Topology, c.Seed), store: filepath.Join(c.Keep, "store")}
+	plan, err := c.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Config: c, back: 1, plan: plan, store: filepath.Join(c.Keep, "store")}
+	r.world = r.plan.world
 	if err := os.MkdirAll(r.store, 0o755); err != nil {
 		return nil, err
 	}
@@ -87,8 +115,7 @@ func begin(ctx context.Context, c Config) (*run, error) {
 	r.evidence.Began = time.Now()
 	upCtx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	var err error
-	r.lab, err = lab.Up(upCtx, c.Topology, lab.Options{Name: c.Name, Binaries: c.Binaries,
+	r.lab, err = lab.Up(upCtx, c.Topology, lab.Options{Name: c.Name, FRR: c.FRR, Binaries: c.Binaries,
 		Vars: map[string]string{"Chaos": c.Self, "Store": r.store}})
 	return r, err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/srrd/srrd/deploy/lab"
 )
 
 // steady is an hour of samples of two nodes: a collector's saw teeth, now and
@@ -148,7 +150,7 @@ func TestEachRuleOfASoakFindsWhatBreaksIt(t *testing.T) {
 }
 
 func TestWhatASoakDoesHasItsPlaceInTheTable(t *testing.T) {
-	p := NewPlan(chaosTopology(t), 1)
+	p := NewPlan(chaosTopology(t), 1, lab.Release{})
 	for _, k := range append(append([]kind{}, soakKinds...), changeKinds...) {
 		r := rand.New(rand.NewPCG(1, 1))
 		for range 200 {

@@ -54,8 +54,10 @@ func serviceNamed(name string) (service, bool) {
 type world struct {
 	nodes    []string // hosts that run srrd
 	routers  []string
+	daemons  []string            // of FRR, on every host
 	ports    []string            // HOST:IFACE of every host with FRR
 	segments map[string][]string // segment -> HOST:IFACE of its members
+	areas    map[string]string   // segment -> area
 	unfenced bool                // the resource with a fence has none: see WithoutFence
 }
 
@@ -68,7 +70,7 @@ func (w world) guard(s service) protection {
 }
 
 func worldOf(t *lab.Topology) world {
-	w := world{segments: map[string][]string{}}
+	w := world{daemons: frrDaemons, segments: map[string][]string{}, areas: map[string]string{}}
 	for _, h := range t.All() {
 		switch {
 		case h.Srrd != nil:
@@ -78,6 +80,7 @@ func worldOf(t *lab.Topology) world {
 		}
 	}
 	for _, s := range t.Segments() {
+		w.areas[s.Name] = s.Area
 		for _, m := range s.Members {
 			port := m.Host + ":" + m.Iface
 			w.segments[s.Name] = append(w.segments[s.Name], port)
@@ -89,29 +92,55 @@ func worldOf(t *lab.Topology) world {
 	return w
 }
 
-// connected tells whether there is a path between two hosts over hosts and
-// ports that nothing is wrong with.
+// backbone is area 0, as a topology has it that does not say.
+const backbone = "0.0.0.0"
+
+// connected tells whether OSPF has a path between two hosts over hosts and ports
+// that nothing is wrong with: out of an area into the backbone, and into another.
+// From one part of a backbone that is in two none leads through another area
+// (RFC 2328, 16.2).
 func (w world) connected(a, b string, broken func(thing string) bool) bool {
 	if broken(a) || broken(b) {
 		return false
 	}
-	reached, todo := map[string]bool{a: true}, []string{a}
+	// on is where one is: the area one is still in, or, after the backbone, the one
+	// one is in for good; "" is anywhere.
+	type on struct {
+		host, area string
+		last       bool
+	}
+	first := on{host: a}
+	reached, todo := map[on]bool{first: true}, []on{first}
 	for len(todo) > 0 {
 		at := todo[0]
 		todo = todo[1:]
-		for _, members := range w.segments {
-			if !slices.ContainsFunc(members, func(p string) bool { return hostOf(p) == at && !broken(p) }) {
+		if at.host == b {
+			return true
+		}
+		for segment, members := range w.segments {
+			if !slices.ContainsFunc(members, func(p string) bool { return hostOf(p) == at.host && !broken(p) }) {
+				continue
+			}
+			next := on{area: w.areas[segment]}
+			switch {
+			case at.area == "", at.area == next.area:
+				next.last = at.last
+			case at.last: // not out again
+				continue
+			case at.area == backbone:
+				next.last = true
+			case next.area != backbone:
 				continue
 			}
 			for _, p := range members {
-				if h := hostOf(p); !reached[h] && !broken(p) && !broken(h) {
-					reached[h] = true
-					todo = append(todo, h)
+				if next.host = hostOf(p); !reached[next] && !broken(p) && !broken(next.host) {
+					reached[next] = true
+					todo = append(todo, next)
 				}
 			}
 		}
 	}
-	return reached[b]
+	return false
 }
 
 func hostOf(port string) string {

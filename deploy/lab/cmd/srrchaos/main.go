@@ -2,6 +2,8 @@
 // did. See deploy/lab/chaos.
 //
 //	srrchaos -seed 7 -minutes 10       break it for ten minutes
+//	srrchaos -seed 7 -frr 10.3         with that FRR on all hosts, and its mgmtd among what ends
+//	srrchaos -only networkd,reboot     with faults of those kinds alone
 //	srrchaos -seed 7 -list 20          the faults of the first 20 rounds; nothing is run
 //	srrchaos -seed 7 -round 5          that round alone
 //	srrchaos -soak -minutes 60         keep it busy for an hour, end no srrd, and see that none grows
@@ -17,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,6 +65,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	rounds := f.Int("rounds", 0, "run so many rounds, however long they take")
 	list := f.Int("list", 0, "print so many rounds of the schedule, and run nothing")
 	topology := f.String("topology", "deploy/lab/topologies/chaos.yaml", "topology file")
+	only := f.String("only", "", "kinds of faults, with commas between: no others")
+	frr := f.String("frr", "", "FRR of all hosts: a version, a suite of Debian, or a directory of daemons; default: the machine's own")
 	bin := f.String("bin", "", "directory of srrd and srrlab; default: that of this program")
 	name := f.String("name", "chaos", "of the lab")
 	keep := f.String("keep", "", "directory for logs and journals; default: a temporary one, removed if nothing was found")
@@ -80,10 +85,6 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "srrchaos:", err)
 		return exitUsage
 	}
-	if *list > 0 {
-		fmt.Fprint(out, chaos.NewPlan(topo, *seed).List(*list))
-		return exitOK
-	}
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(errs, "srrchaos:", err)
@@ -93,10 +94,24 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		*bin = filepath.Dir(self)
 	}
 	c := chaos.Config{
-		Topology: topo, Name: *name, Seed: *seed, First: *round, Rounds: *rounds, For: time.Duration(*minutes * float64(time.Minute)),
+		Topology: topo, Name: *name, FRR: *frr, Seed: *seed, First: *round, Rounds: *rounds, For: time.Duration(*minutes * float64(time.Minute)),
 		Limits:   chaos.DefaultLimits().Times(*slack),
 		Binaries: lab.Binaries{Srrd: filepath.Join(*bin, "srrd"), Srrlab: filepath.Join(*bin, "srrlab")},
 		Self:     self, Out: out, Keep: *keep,
+	}
+	if *only != "" {
+		c.Only = strings.Split(*only, ",")
+	}
+	if *list > 0 || *only != "" || *frr != "" {
+		plan, err := c.Plan(ctx)
+		if err != nil {
+			fmt.Fprintln(errs, "srrchaos:", err)
+			return exitUsage
+		}
+		if *list > 0 {
+			fmt.Fprint(out, plan.List(*list))
+			return exitOK
+		}
 	}
 	if *round > 0 && *rounds == 0 {
 		c.Rounds = 1

@@ -16,7 +16,8 @@ func TestTheScheduleIsListedWithoutRunningIt(t *testing.T) {
 }
 
 func TestWrongArgumentsAreUsageErrors(t *testing.T) {
-	for _, args := range [][]string{{"-seed", "x"}, {"more"}, {"-slack", "0"}, {"-topology", "none.yaml"}} {
+	for _, args := range [][]string{{"-seed", "x"}, {"more"}, {"-slack", "0"}, {"-topology", "none.yaml"},
+		{"-topology", "../../topologies/chaos.yaml", "-only", "earthquake"}, {"-topology", "../../topologies/chaos.yaml", "-frr", "0.1"}} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), args, &out, &errs); code != exitUsage || errs.Len() == 0 {
 			t.Errorf("%v: exit status %d, said %q", args, code, &errs)
