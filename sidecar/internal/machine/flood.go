@@ -27,6 +27,7 @@ const (
 	fewFree      = 16                      // below this, what is not urgent is coalesced
 	coalesce     = 5 * time.Second
 	unhurried    = 200 * time.Millisecond // what nobody decides from is said after this, if nothing else is before
+	unhurriedGap = 10 * time.Millisecond  // between two LSAs of that kind, of all services
 	exceedWithin = 60 * time.Second
 	exceedMost   = 3
 )
@@ -92,6 +93,7 @@ type topic struct {
 	stampAt time.Time
 	checked time.Time
 	differs time.Time // since when there is something to say that may wait; zero: there is not
+	turn    time.Time // when it is the turn of that; zero: it has none yet
 	echoed  bool
 	tries   int
 }
@@ -275,7 +277,7 @@ func (n *Node) flood(s *service) {
 	words := wordsOf(a)
 	content := t.content
 	if sameWords(&words, &t.words) {
-		t.differs = time.Time{} // what was to be said is over
+		t.differs, t.turn = time.Time{}, time.Time{} // what was to be said is over
 	} else {
 		var err error
 		if content, err = words.Append(nil); err != nil {
@@ -311,8 +313,16 @@ func (n *Node) urgent(s *service, t *topic, a advert.Service) bool {
 			t.differs = n.now
 		}
 		due = t.differs.Add(unhurried)
-		if !t.echoed && n.now.Sub(t.saidAt) < coalesce { // ospfd is behind
-			due = later(due, n.now.Add(unhurried))
+		switch {
+		case !t.turn.IsZero():
+			due = t.turn
+		case due.After(n.now):
+		case !t.echoed && n.now.Sub(t.saidAt) < coalesce: // ospfd is behind
+			due = n.now.Add(unhurried)
+		default:
+			// Of a thousand services that start at once every step lasts so long.
+			t.turn = later(n.now, n.unhurriedAt)
+			n.unhurriedAt, due = t.turn.Add(unhurriedGap), t.turn
 		}
 	}
 	if n.free(n.slotOf(s.name)) <= fewFree {
@@ -367,7 +377,8 @@ func (n *Node) sayService(s *service, a advert.Service, content []byte) {
 		return
 	}
 	t := s.topic
-	t.content, t.checked, t.stampAt, t.differs = content, a.LastCheck, n.now, time.Time{}
+	t.content, t.checked, t.stampAt = content, a.LastCheck, n.now
+	t.differs, t.turn = time.Time{}, time.Time{}
 	n.cancelTimer(s.timer(TimerCoalesce))
 	n.say(t, s, n.slotOf(s.name), raw)
 	n.setTimer(s.timer(TimerEcho), n.now.Add(echoTimeout))

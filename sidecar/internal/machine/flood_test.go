@@ -248,6 +248,48 @@ func TestAStepThatOnlyPeopleReadIsSaidWithTheNextWordsOrSoon(t *testing.T) {
 	}
 }
 
+// A thousand services that start at once are in each step for longer than a step
+// may wait; to flood them all would make it longer still.
+func TestStepsOfManyServicesAreSaidOneAfterTheOther(t *testing.T) {
+	const many = 100
+	n, _ := table{cfg: plain, phase: phaseStopped}.node()
+	var all []*service
+	for i := range many {
+		s := n.service(fmt.Sprintf("s%03d", i))
+		cfg := plain
+		cfg.Name, s.cfg, s.config, s.phase = s.name, &cfg, Active, phaseAddresses
+		n.flood(s)
+		s.topic.echoed, s.phase = true, phaseStart
+		n.flood(s)
+		all = append(all, s)
+	}
+	said := func() (count int) {
+		for _, s := range all {
+			if s.topic.words.Step == advert.StepStart {
+				count++
+			}
+		}
+		return count
+	}
+	began, last := n.now, 0
+	for at := time.Duration(0); last < many; at += time.Millisecond {
+		n.now = began.Add(at)
+		for _, s := range all {
+			if due, set := n.due[s.timer(TimerCoalesce)]; set && !due.After(n.now) {
+				n.cancelTimer(s.timer(TimerCoalesce))
+				n.flood(s)
+			}
+		}
+		want := 0
+		if at >= unhurried {
+			want = min(many, 1+int((at-unhurried)/unhurriedGap))
+		}
+		if last = said(); last != want {
+			t.Fatalf("after %s %d are said, want %d", at, last, want)
+		}
+	}
+}
+
 // Whoever hears a step late must decide as he would have decided.
 func TestOnlyAStepThatNobodyDecidesFromMayWait(t *testing.T) {
 	exclusive := plain

@@ -27,6 +27,7 @@ type Node struct {
 	gen         uint32         // the highest generation given out in it
 	echoedTo    time.Time      // what was said until then ospfd has shown, or never will
 	behindNoted time.Time
+	unhurriedAt time.Time // when the next LSA may be said that nobody waits for
 	state       advert.NodeState
 	freeze      advert.Hold // of the cluster
 	drains      []uint64    // commands that wait until nothing runs here

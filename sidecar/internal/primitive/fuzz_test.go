@@ -50,7 +50,7 @@ func FuzzMarks(f *testing.F) {
 				t.Fatalf("what is told of it: %d bytes, %.300q", len(said), said)
 			}
 		case len(marks) == 1: // what writes it reads back the same
-			if err := writeMark(run, machine.WriteMark{Mark: marks[0]}); err != nil {
+			if err := writeMark(run, boot, machine.WriteMark{Mark: marks[0]}); err != nil {
 				t.Fatal(err)
 			}
 			if again, errs := Marks(run); len(errs) > 0 || !slices.Equal(marks, again) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/srrd/srrd/sidecar/internal/advert"
@@ -39,9 +40,27 @@ func boot() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// remembered asks until there is an answer, then no more: a start waits for it.
+func remembered(ask func() (string, error)) func() (string, error) {
+	var mu sync.Mutex
+	answer := ""
+	return func() (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if answer != "" {
+			return answer, nil
+		}
+		got, err := ask()
+		if err == nil {
+			answer = got
+		}
+		return got, err
+	}
+}
+
 func marksDir(runDir string) string { return filepath.Join(runDir, "marks") }
 
-func writeMark(runDir string, a machine.WriteMark) error {
+func writeMark(runDir string, boot func() (string, error), a machine.WriteMark) error {
 	if err := advert.ValidName(a.Mark.Service); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}

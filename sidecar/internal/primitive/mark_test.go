@@ -1,9 +1,11 @@
 package primitive
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ func fakeBoot(t *testing.T, id string) {
 
 func write(t *testing.T, run string, m machine.Mark) {
 	t.Helper()
-	if err := writeMark(run, machine.WriteMark{Mark: m}); err != nil {
+	if err := writeMark(run, boot, machine.WriteMark{Mark: m}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -46,7 +48,7 @@ func TestMarksAreReadBackAndCleared(t *testing.T) {
 		t.Errorf("%v\n%s", errs, diff)
 	}
 	for range 2 { // clearing twice is no error
-		if err := writeMark(run, machine.WriteMark{Mark: web, Clear: true}); err != nil {
+		if err := writeMark(run, boot, machine.WriteMark{Mark: web, Clear: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,5 +139,21 @@ func TestWithoutItsMarkAServiceIsNotStartedButCanBeStopped(t *testing.T) {
 	b.port.Do(machine.WriteMark{Mark: machine.Mark{Service: "web", Claim: 5}})
 	if d := b.one(machine.PrimStart, time.Minute); d.Outcome != machine.OutcomeDone {
 		t.Errorf("once it can be written: %v %q", d.Outcome, d.Text)
+	}
+}
+
+// With no descriptor free the first question has no answer; the next one may.
+func TestTheBootIsAskedForUntilThereIsAnAnswer(t *testing.T) {
+	asked := 0
+	ask := remembered(func() (string, error) {
+		if asked++; asked < 3 {
+			return "", syscall.EMFILE
+		}
+		return fmt.Sprint(asked), nil
+	})
+	for i, want := range []string{"", "", "3", "3"} {
+		if got, err := ask(); got != want || (err == nil) != (want != "") {
+			t.Errorf("question %d: %q, %v; want %q", i+1, got, err, want)
+		}
 	}
 }

@@ -105,7 +105,7 @@ type job struct {
 func New(c Config) *Port {
 	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{},
 		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus,
-		boot: sync.OnceValues(boot)}
+		boot: remembered(boot)}
 }
 
 // Do takes an action and returns at once. Actions that are not of this port
@@ -279,7 +279,7 @@ func notRun(a *machine.RunPrimitive, o machine.Outcome, why string) machine.Prim
 
 // mark writes or removes a mark, and remembers for start if it could not.
 func (p *Port) mark(a machine.WriteMark) {
-	err := writeMark(p.config.RunDir, a)
+	err := writeMark(p.config.RunDir, p.boot, a)
 	if err != nil {
 		p.config.Log.Error("mark of a service", "service", a.Mark.Service, "err", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -127,10 +128,12 @@ func DispelPhantom(addr netip.Addr) (bool, error) {
 	return true, nil
 }
 
-// loopback is the index of lo, 1 in every network namespace but asked for.
-func loopback() uint32 {
+// loopback is the index of lo, 1 in every network namespace but asked for: once,
+// since it can be neither removed nor renumbered, and asking has the kernel list
+// all interfaces.
+var loopback = sync.OnceValue(func() uint32 {
 	if i, err := net.InterfaceByName("lo"); err == nil {
 		return uint32(i.Index)
 	}
 	return 1
-}
+})
