@@ -80,8 +80,10 @@ func (o *owner) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case ev := <-o.inbox:
+			o.fire()
 			o.step(ev)
 		case a := <-o.asks:
+			o.fire()
 			o.asked++
 			a.cmd.ID = o.asked
 			o.answers[a.cmd.ID] = a.answer
@@ -93,19 +95,25 @@ func (o *owner) run(ctx context.Context) error {
 		case n := <-o.notes:
 			o.tell(n)
 		case <-o.timers.tick.C:
-			for {
-				fired, ok := o.timers.fired(time.Now())
-				if !ok {
-					break
-				}
-				o.step(fired)
-			}
+			o.fire()
 			o.timers.arm()
 		case <-o.board.Asked():
 			o.publish(ctx)
 		}
 	}
 	return errExit
+}
+
+// fire takes the timers that are due. They come before what waits in the inbox,
+// so that a node that did not run for a while learns of that first.
+func (o *owner) fire() {
+	for {
+		fired, ok := o.timers.fired(time.Now())
+		if !ok {
+			return
+		}
+		o.step(fired)
+	}
 }
 
 // saveNow hands over what is to be written to disk, if there is news.
@@ -119,6 +127,7 @@ func (o *owner) saveNow() {
 // publish drains the inbox, so that a reader sees what was there before it
 // asked, and puts up a snapshot.
 func (o *owner) publish(ctx context.Context) {
+	o.fire()
 	for range len(o.inbox) {
 		o.step(<-o.inbox)
 	}

@@ -270,6 +270,34 @@ func TestTimersOfTheMachineComeBackToIt(t *testing.T) {
 	})
 }
 
+// Of an srrd that did not run, the timers that came due meanwhile are taken before
+// what waits in its inbox, whatever the runtime finds ready first.
+func TestTimersThatAreDueComeBeforeWhatWaitsInTheInbox(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			o, _ := testOwner()
+			o.step(machine.Configured{Config: machine.Config{Host: "n1", Scope: machine.ASScope, AloneAfter: 5 * time.Second}})
+			o.step(machine.OSPFUp{Router: 0x0a000001})
+			first := make(chan machine.Event, 100)
+			o.hear = func(ev machine.Event) { first <- ev }
+			time.Sleep(6 * time.Second) // nobody takes anything
+			o.inbox <- machine.Adjacency{Full: 1}
+			o.inbox <- machine.Synced{}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- o.run(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("run: %v", err)
+			}
+			if ev, is := (<-first).(machine.TimerFired); !is || ev.Key.Kind != machine.TimerAlone {
+				t.Fatal("an event was taken before a timer that came due earlier")
+			}
+		})
+	}
+}
+
 func TestActionsReachEveryPortInTheirOrderAndTheMemoryItsWriter(t *testing.T) {
 	o, _ := testOwner()
 	defer o.timers.tick.Stop()

@@ -483,6 +483,7 @@ func (o *owner) stand(ctx context.Context, p pause) {
 func (o *owner) catchUp() {
 	late := o.late
 	o.late = nil
+	o.fire()
 	for _, ev := range late {
 		o.step(ev)
 	}

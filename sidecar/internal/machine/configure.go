@@ -51,6 +51,7 @@ func (n *Node) configure(c Config) {
 			n.touch(s)
 		}
 	}
+	n.stayAwake()
 	if !first && (old.Host != c.Host || old.Web != c.Web || old.Version != c.Version || old.Scope != c.Scope) {
 		n.daemonDue = n.ospf.latched
 	}

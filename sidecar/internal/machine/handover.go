@@ -12,12 +12,19 @@ import (
 // what hangs on it, gets of new fields is carried by itself; a new enumeration
 // must be given words here, or be fixed.
 
-// timerWords are what the timers are called between two builds.
+// timerWords are what the timers are called between two builds, and in traces.
 var timerWords = [...]string{
 	TimerEcho: "echo", TimerRetry: "retry", TimerClaim: "claim", TimerHolding: "holding", TimerRejoin: "rejoin", TimerAlone: "alone",
 	TimerLost: "lost", TimerWait: "wait", TimerRecall: "recall", TimerAnnounce: "announce", TimerLinger: "linger", TimerYield: "yield",
 	TimerCheck: "check", TimerStamp: "stamp", TimerRetryAfter: "retry_after", TimerProbation: "probation", TimerFlush: "flush", TimerPin: "pin",
 	TimerForeign: "foreign", TimerCoalesce: "coalesce", TimerFence: "fence", TimerAlive: "alive", TimerZebra: "zebra",
+}
+
+func (k TimerKind) String() string {
+	if int(k) < len(timerWords) {
+		return timerWords[k]
+	}
+	return "timer?"
 }
 
 // HandOver tells a codec how to carry a *Node, Events and Actions. The node

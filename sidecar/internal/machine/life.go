@@ -194,14 +194,13 @@ func (n *Node) newClaim(s *service) {
 
 func (n *Node) dropClaim(s *service) {
 	n.note(LevelInfo, s.name, "gives up its claim: "+s.verdict.Why.String())
-	s.claim = 0
+	s.claim, s.stoodStill = 0, false
 	n.cancelTimer(s.timer(TimerWait))
 }
 
 func (n *Node) begin(s *service) {
 	n.cancelTimer(s.timer(TimerWait))
 	s.ranStart, s.adopted = false, false
-	n.stayAlive(s)
 	if s.cfg.Resource() {
 		return
 	}
@@ -296,7 +295,6 @@ func (n *Node) startedUp(s *service) {
 	}
 	s.startedAt = n.now
 	n.watch(s)
-	n.stayAlive(s)
 	if s.probation || s.failures > 0 {
 		n.setTimer(s.timer(TimerProbation), n.now.Add(s.cfg.RetryAfter))
 	}

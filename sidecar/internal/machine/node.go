@@ -64,6 +64,7 @@ type Node struct {
 	timers  map[TimerKey]uint64
 	due     map[TimerKey]time.Time
 	timerNo uint64
+	aliveBy time.Time // when TimerAlive is due; zero: it is not set
 	runNo   uint64
 	asked   map[uint64]uint64 // run -> command that waits for it
 
@@ -147,6 +148,7 @@ func (n *Node) Step(now time.Time, ev Event) []Action {
 		n.now = now
 	}
 	n.out = nil
+	n.awake()
 	n.absorb(ev)
 	n.settle()
 	if n.exceedDue != 0 {

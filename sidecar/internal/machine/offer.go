@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -55,6 +56,14 @@ func (o *offer) feared() bool {
 // running it both, whoever starts it has shot all it has lost.
 func (o *offer) doubted(why ReasonCode) bool {
 	return (why == BecauseUnreachable || why == BecauseSrrdGone) && o.s.fenceOnly()
+}
+
+// outslept reports whether a peer must be thought to run it because what it said
+// was said before this node stood still: whoever is found unreachable as soon as it
+// goes on may have taken over what it had or claimed. Who has a fence asks that.
+func (n *Node) outslept(o *offer, why ReasonCode) bool {
+	return why == BecauseUnreachable && !o.s.woke.IsZero() && !o.heard.After(o.s.woke) &&
+		n.now.Sub(o.s.woke) < cmp.Or(n.cfg.LossDetection, n.deadInterval()) && o.s.strict() && !o.s.fences()
 }
 
 // mark is what the memory has to know of the offer; the zero value is nothing.
@@ -155,7 +164,7 @@ func (n *Node) recountOffer(o *offer) {
 	counts := why == BecauseNone
 	was := o.near
 	o.near = counts || why == BecauseRejoining
-	if was && !o.near && (o.feared() || o.doubted(why)) && (why != BecauseLeaving || o.s.strict()) { // it left, but its last word was not stopped
+	if was && !o.near && (o.feared() || o.doubted(why) || n.outslept(o, why)) && (why != BecauseLeaving || o.s.strict()) { // it left, but its last word was not stopped
 		n.lose(o, why)
 		o.dreaded = o.fear()
 	}

@@ -33,6 +33,7 @@ type service struct {
 	adopted     bool
 	watched     bool
 	stoodStill  bool         // strict: the node did not run for half of lost_hold
+	woke        time.Time    // when it went on after that
 	used        advert.Claim // the last one it was started under
 	recoveries  []time.Time
 	startedAt   time.Time

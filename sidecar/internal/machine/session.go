@@ -21,6 +21,7 @@ func (n *Node) ospfUp(e OSPFUp) {
 	n.exceeded = nil
 	n.ghosts = map[LSARef]int{}
 	n.newLife(uint64(max(0, n.now.Unix())))
+	n.stayAwake() // lost_hold may follow from the dead interval
 	alone := n.cfg.AloneAfter
 	if alone == 0 {
 		alone = max(time.Minute, 2*n.deadInterval())

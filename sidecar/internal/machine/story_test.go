@@ -754,6 +754,8 @@ func (w *world) happen(line string) {
 			m.refs = map[string][]machine.LSARef{}
 		}
 		w.boot()
+	case strings.HasPrefix(line, "srrd stands still for "): // what happens next comes before the timers
+		w.now = w.now.Add(w.duration(f[4]))
 	case line == "the node boots":
 		w.marks = nil
 		w.boot()

@@ -15,6 +15,9 @@ func (n *Node) timerFired(e TimerFired) {
 		return
 	}
 	n.overslept(n.now.Sub(n.due[e.Key]))
+	if n.timers[e.Key] != e.Gen {
+		return // what it was to end begins anew
+	}
 	n.cancelTimer(e.Key)
 	if s := n.byName[e.Key.Service]; s != nil && e.Key.Service != "" {
 		n.touch(s)
@@ -22,6 +25,9 @@ func (n *Node) timerFired(e TimerFired) {
 		return
 	}
 	switch e.Key.Kind {
+	case TimerAlive:
+		n.aliveBy = time.Time{}
+		n.stayAwake()
 	case TimerHolding:
 		n.touchAll()
 	case TimerRejoin:
@@ -52,20 +58,24 @@ func (n *Node) timerFired(e TimerFired) {
 
 // overslept has a node that did not run for a while hear what came meanwhile,
 // for rejoin_hold, before it takes a strict service: the timer may be taken
-// before the news that waits behind it.
+// before the news that waits behind it. A hold that was slept through begins
+// anew. Strict services that it has or claims it lets go if it did not run for half
+// of lost_hold, and what it knew of them is not believed of who is gone.
 func (n *Node) overslept(by time.Duration) {
 	if by < late {
 		return
 	}
 	for _, s := range n.services {
-		if s.cfg != nil && s.strict() && s.phase.begun() && has(s.phase.state()) > 0 && by > n.lostHold(s)/2 {
-			s.stoodStill = true
+		if s.cfg != nil && s.strict() && by > n.lostHold(s)/2 {
+			s.stoodStill, s.woke = s.stoodStill || has(s.phase.state()) > 0, n.now
 			n.touch(s)
 		}
 	}
-	if !n.ospf.latched || n.ospf.returning {
+	slept := by >= n.cfg.RejoinHold/2 && n.now.Sub(n.ospf.returned) >= by // through a hold that began before
+	if !n.ospf.latched || n.ospf.returning && !slept {
 		return
 	}
+	n.ospf.returning = false
 	if by >= lateTold {
 		n.note(LevelWarning, "", fmt.Sprintf("srrd did not run for %s or more", by.Round(time.Millisecond)))
 	}
@@ -73,12 +83,37 @@ func (n *Node) overslept(by time.Duration) {
 	n.touchAll()
 }
 
-// stayAlive has a strict holder, and who is about to be one, look at the clock often enough to notice that
-// the node stood still for half of lost_hold, as a frozen machine does: by the
-// whole of it somebody else may run what runs here (DESIGN section 5).
-func (n *Node) stayAlive(s *service) {
-	if s.cfg != nil && s.strict() && s.phase.begun() && has(s.phase.state()) > 0 {
-		n.setTimer(s.timer(TimerAlive), n.now.Add(n.lostHold(s)/4))
+// stayAwake has a node with strict services look at the clock often enough to
+// notice that it stood still for half of lost_hold, as a frozen machine does: by
+// the whole of it somebody else may run what it has or claims (DESIGN section 5).
+func (n *Node) stayAwake() {
+	by := n.aliveBy
+	for _, s := range n.services {
+		if s.cfg == nil || !s.strict() {
+			continue
+		}
+		if at := n.now.Add(n.lostHold(s) / 4); by.IsZero() || at.Before(by) {
+			by = at
+		}
+	}
+	if !by.Equal(n.aliveBy) {
+		n.aliveBy = by
+		n.setTimer(TimerKey{Kind: TimerAlive}, by)
+	}
+}
+
+// awake notices that the node stood still before it takes what came meanwhile,
+// whatever that is: a claim may wait for nothing but an acknowledgement that was
+// given before.
+func (n *Node) awake() {
+	if n.aliveBy.IsZero() {
+		return
+	}
+	if by := n.now.Sub(n.aliveBy); by >= late {
+		n.aliveBy = time.Time{}
+		n.cancelTimer(TimerKey{Kind: TimerAlive})
+		n.overslept(by)
+		n.stayAwake()
 	}
 }
 
@@ -142,10 +177,10 @@ func (n *Node) serviceTimer(s *service, k TimerKey) {
 		if s.recalling && s.run == nil {
 			n.runPrimitive(s, s.lastRun.Primitive, nil)
 		}
-	case TimerAlive:
-		n.stayAlive(s)
 	case TimerHolding:
 		n.armFailback(s) // the other one
+	case TimerAlive: // set by an srrd before this one, for each service
+		n.stayAwake()
 	case TimerRejoin, TimerAlone, TimerAnnounce, TimerLinger,
 		TimerStamp, TimerRetryAfter, TimerRetry, TimerFlush, TimerForeign, TimerCoalesce, TimerFence:
 		// That it is over is all there is to know: a guard or flood asks for it.

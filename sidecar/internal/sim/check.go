@@ -70,7 +70,7 @@ func (s *Sim) lastMet(h *host) time.Duration {
 // said it.
 func (s *Sim) hears(h, other *host, k int) bool {
 	at := other.spoke[k]
-	return at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung &&
+	return at != notYet && s.t-at > knownAfter && other.srrd != nil && s.t > h.hung && (h.stood == 0 || s.t-h.thawed > knownAfter) &&
 		h.ospf.up && h.ospf.session != 0 && h.ospf.reach[other.id] &&
 		s.t-h.ospf.since[other.id] > knownAfter && s.linked(h, other)
 }
@@ -129,6 +129,7 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 		}
 	}
 	s.checkGuarded(h, c)
+	s.checkAwake(h, c)
 	for _, x := range a.Env.Addresses {
 		if _, stolen := h.stolen[x]; !h.kernel[x] && !stolen {
 			s.violate("%s starts %s before %s is on the node", h.name, a.Service, x)
@@ -208,6 +209,23 @@ func (s *Sim) checkGuarded(h *host, c *machine.Service) {
 	}
 }
 
+// checkAwake: a node that stood still for longer than lost_hold starts no strict
+// service soon: others may have waited for it and taken over, which its
+// neighbours need the time to tell it. Of one that it
+// did not hear when it was frozen it knows no more than without that.
+func (s *Sim) checkAwake(h *host, c *machine.Service) {
+	if hold := s.lostHold(c); !c.Strict() || c.Fence || h.forgot || h.stood <= hold+s.opt.Detect || s.t-h.thawed >= hold/2 {
+		return
+	}
+	k := slices.Index(s.strict, c.Name)
+	for j, other := range s.hosts[:s.nodes] {
+		if u := other.units[c.Name]; k >= 0 && other != h && u != nil && u.running && u.since < h.thawed && !u.adrift &&
+			h.heard[j][k] >= h.froze && s.linked(h, other) {
+			s.violate("%s starts the strict service %s %s after it went on, having stood still for %s, and %s has it", h.name, c.Name, s.t-h.thawed, h.stood, other.name)
+		}
+	}
+}
+
 // longestStop is how long a node that was frozen may take to stop what it ran.
 const longestStop = 10 * time.Second
 
@@ -258,7 +276,7 @@ func (s *Sim) checkID(h *host, ref machine.LSARef, b advert.Body, err error) {
 	if u, used := h.used[ref]; used && !h.forgot && !h.behind && u.stamp != b.Stamp() && s.t-u.at < idRest && s.restless(h, ref) {
 		s.violate("%s uses the id %s again after %s", h.name, ref, (s.t - u.at))
 	}
-	if u, used := h.used[ref]; used && u.stamp == b.Stamp() && s.t-u.at < minInterval {
+	if u, used := h.used[ref]; used && !h.forgot && !h.behind && u.stamp == b.Stamp() && s.t-u.at < minInterval {
 		s.violate("%s says %s again after %s with another check stamp: ospfd would hold it back", h.name, ref, s.t-u.at)
 	}
 	if b.Service != nil {

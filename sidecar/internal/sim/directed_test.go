@@ -228,6 +228,42 @@ func TestOffersThatCrossAreBothAskedBeforeAStrictServiceStarts(t *testing.T) {
 	}
 }
 
+// A node stands still between its claim and the acknowledgement, for longer than
+// the others wait for it: what it finds in its sockets when it goes on, and that
+// nobody is there to ask, must not have it begin what another runs by then.
+func TestWhoStandsStillAfterItsClaimDoesNotBeginWhenItGoesOn(t *testing.T) {
+	waits, taken := 0, 0
+	for _, routers := range []bool{true, false} {
+		for seed := range uint64(40) {
+			disk := resource("disk")
+			s := sim.New(sim.Options{Seed: seed, Trace: true, Routers: routers, Dead: 4 * time.Second, Most: tooMuch,
+				Nodes: []machine.Config{config(disk), config(disk), config(disk)}})
+			for i := range 3 {
+				s.Boot(i)
+			}
+			s.Run(20 * time.Second)
+			to := (s.Runs("disk")[0] + 1) % 3
+			still := 15*time.Second + time.Duration(seed)*time.Second/2 // lost_hold is 14 s
+			s.FreezeAtClaim(to, still)
+			s.Command(to, machine.Command{Verb: machine.VerbMove, Service: "disk", Node: s.Config(to).Host})
+			s.Run(still)
+			on := s.Runs("disk")
+			if slices.Contains(on, to) {
+				continue // it had begun
+			}
+			waits++
+			if len(on) > 0 {
+				taken++
+			}
+			s.Run(time.Minute)
+			rest(t, s)
+		}
+	}
+	if waits < 10 || taken < 10 {
+		t.Errorf("frozen in time %d times, and taken over %d times: teach this test when", waits, taken)
+	}
+}
+
 // What waits is only who offers anew: a move and a failover do not.
 func TestAMoveOfAStrictServiceDoesNotWaitForAFreshOffer(t *testing.T) {
 	s := formed(t, 13, true)

@@ -210,7 +210,7 @@ func (s *Sim) Freeze(i int, d time.Duration) {
 	}
 	s.witness()
 	s.Log("--- %s is frozen for %s", h.name, d)
-	h.frozen = true
+	h.frozen, h.newsIn, h.froze = true, false, s.t
 	h.hung = max(h.hung, s.t+d)
 	power := h.power
 	s.topology(h)
@@ -221,11 +221,41 @@ func (s *Sim) Freeze(i int, d time.Duration) {
 	})
 }
 
-// Thaw ends what Freeze began, before its time.
+// FreezeAtClaim freezes node i for d as soon as its next claim of a strict service
+// is on its way, while the others acknowledge it and stop. What they say until they
+// notice waits in the node's sockets, and when it goes on is taken before the
+// timers that came due meanwhile.
+func (s *Sim) FreezeAtClaim(i int, d time.Duration) {
+	s.Log("--- %s is to be frozen for %s when it claims", s.hosts[i].name, d)
+	s.hosts[i].ambush = d
+}
+
+// ambushed freezes a host that has just said it claims a strict service.
+func (s *Sim) ambushed(h *host, said *advert.Service) {
+	if h.ambush == 0 || said == nil || said.Step != advert.StepClaim || !said.Flags.Has(advert.FlagStrict) {
+		return
+	}
+	d, power := h.ambush, h.power
+	// Some hear the claim, and may acknowledge it, or also have the time to stop.
+	after := time.Duration(1000+s.Chance(3000)) * time.Microsecond
+	if s.Chance(2) == 0 {
+		after *= 5
+	}
+	s.After(after, func() {
+		if h.power == power && h.ambush == d && !h.frozen {
+			s.Freeze(h.id, d)
+			h.ambush, h.newsIn = 0, true
+		}
+	})
+}
+
+// Thaw ends what Freeze began, before its time, and what FreezeAtClaim would.
 func (s *Sim) Thaw(i int) {
-	if h := s.hosts[i]; h.frozen {
+	h := s.hosts[i]
+	h.ambush = 0
+	if h.frozen {
 		h.hung = s.t
-		s.thaw(h, 0)
+		s.thaw(h, s.t-h.froze)
 		s.catchUp(h)
 	}
 }
@@ -236,8 +266,16 @@ func (s *Sim) thaw(h *host, stood time.Duration) {
 	s.witness()
 	s.Log("--- %s goes on", h.name)
 	h.frozen = false
-	h.thawed = s.t
+	h.thawed, h.stood = s.t, stood
 	s.topology(h)
+	came := h.sockets
+	h.sockets = nil
+	for _, t := range came {
+		s.arrive(t)
+	}
+	if h.newsIn { // whom ospfd has not heard for too long it says after what it has read
+		s.After(2*newsTaken, func() { s.spf(h) })
+	}
 	life := h.life
 	s.After(knownAfter, func() {
 		if h.srrd == nil || h.life != life || s.t < h.hung {

@@ -154,6 +154,10 @@ func (s *Sim) send(e *edge, l *lsa) {
 
 func (s *Sim) arrive(t task) {
 	h, l := t.over.to, t.l
+	if h.frozen && h.newsIn && h.ospf.up && h.ospf.life == t.life && !h.isolated && !t.over.cut && t.over.from.speaks() {
+		h.sockets = append(h.sockets, t)
+		return
+	}
 	if !h.ospf.up || h.ospf.life != t.life || !t.over.passes() {
 		return
 	}

@@ -24,6 +24,11 @@ type host struct {
 	spfDue   bool
 	noZebra  bool          // zebra is dead
 	thawed   time.Duration // when it was frozen last, until then
+	stood    time.Duration // how long it stood still then; 0 since srrd or ospfd began anew
+	froze    time.Duration // since when it is frozen
+	ambush   time.Duration // it is frozen for so long as soon as srrd claims a strict service
+	newsIn   bool          // what reaches it while it is frozen waits in its sockets, and is taken before timers that came due
+	sockets  []task
 	refuses  time.Duration // the kernel takes no address before
 	dropped  map[netip.Addr]bool
 	stolen   map[netip.Addr]time.Duration // when somebody deleted it last
@@ -156,6 +161,7 @@ func (s *Sim) PowerOff(i int) {
 	s.witness()
 	s.Log("--- %s loses its power", h.name)
 	h.on, h.frozen, h.hung, h.noZebra = false, false, 0, false
+	h.ambush, h.newsIn, h.sockets = 0, false, nil
 	s.loseSaves(h)
 	h.srrd = nil
 	h.mute()
@@ -223,6 +229,7 @@ func (s *Sim) StartSrrd(i int) {
 	}
 	s.Log("--- srrd of %s starts", h.name)
 	h.life++
+	h.stood = 0
 	h.skew, h.leap = h.skew+h.leap, 0
 	if h.forgot {
 		// One without memory whose clock is behind that of its last life begins

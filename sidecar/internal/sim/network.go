@@ -268,6 +268,7 @@ func (s *Sim) KillOSPFd(i int) {
 	}
 	s.witness()
 	s.Log("--- ospfd of %s is killed", h.name)
+	h.stood = 0
 	h.ospf = ospfd{life: h.ospf.life}
 	h.mute()
 	s.post(h, 0, machine.OSPFDown{Why: "the session was closed"})
@@ -404,7 +405,7 @@ func (s *Sim) spfAll() {
 
 // spf tells srrd what has changed in reachability.
 func (s *Sim) spf(h *host) {
-	if !h.ospf.up || h.ospf.session == 0 {
+	if !h.ospf.up || h.ospf.session == 0 || h.frozen && h.newsIn {
 		return
 	}
 	if full := s.full(h); full != h.ospf.full {

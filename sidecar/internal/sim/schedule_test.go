@@ -164,7 +164,7 @@ func moves(s *sim.Sim, n int, name string, step time.Duration) (wrong []string) 
 }
 
 // kinds is how many kinds of deeds do knows.
-const kinds = 50
+const kinds = 52
 
 // do does one deed.
 func (c schedule) do(s *sim.Sim, n int, name string, d deed) {
@@ -281,6 +281,15 @@ func (c schedule) do(s *sim.Sim, n int, name string, d deed) {
 			long = 60_000
 		}
 		s.Freeze(i, time.Duration(d.arg%long)*time.Millisecond)
+	case 50, 51:
+		long := uint64(12_000)
+		if c.world.slow {
+			long = 90_000
+		}
+		s.FreezeAtClaim(i, time.Duration(1+d.arg%long)*time.Millisecond)
+		if d.kind == 51 { // and it claims
+			s.Command(i, machine.Command{Verb: machine.VerbMove, Service: name, Node: fmt.Sprintf("n%d", i+1)})
+		}
 	case 48:
 		s.Script(i, name, machine.PrimCheck, behaviour(d.arg), behaviour(d.arg/8), behaviour(d.arg/64), behaviour(d.arg/512))
 	case 49:

@@ -37,7 +37,8 @@ var kindWords = [kinds]string{"kill srrd", "start srrd", "start srrd", "kill osp
 	"partition", "isolate", "heal", "heal", "move", "move for 20s", "start or stop", "enable or disable", "standby or online", "script start",
 	"script stop", "shut down", "change preference", "script activate", "break", "break", "remove or put back", "forget", "change address", "restart or check",
 	"partition", "move", "freeze service", "maintain or drain", "freeze cluster", "hang srrd", "kill zebra", "kill zebra", "start zebra", "start zebra",
-	"refuse address", "delete address", "restart ospfd", "fail disk", "leap clock", "leap clock and reboot", "freeze node", "freeze node", "script check", "script others"}
+	"refuse address", "delete address", "restart ospfd", "fail disk", "leap clock", "leap clock and reboot", "freeze node", "freeze node", "script check", "script others",
+	"freeze node when it claims", "move to a node that is frozen when it claims"}
 
 // words write a deed, for the story.
 func (d deed) words(w world) string {

@@ -63,11 +63,8 @@ func Describe(ev machine.Event) string {
 	return fmt.Sprintf("%T", ev)
 }
 
-var timerWords = [...]string{"", "echo", "retry", "claim", "holding", "rejoin", "alone", "lost", "wait", "recall", "announce", "linger",
-	"yield", "check", "stamp", "retry_after", "probation", "flush", "pin", "foreign", "coalesce", "fence", "alive"}
-
 func timer(k machine.TimerKey) string {
-	w := timerWords[k.Kind]
+	w := k.Kind.String()
 	if k.Service != "" {
 		w += " of " + k.Service
 	}
