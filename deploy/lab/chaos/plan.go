@@ -200,6 +200,11 @@ var kinds = []kind{
 		}
 		return f
 	}},
+	{"clock", 4, func(p Plan, r *rand.Rand) Fault {
+		// A year, as a battery that is empty does it, or what a wrong time zone does.
+		return Fault{Kind: "clock", Target: p.node(r), Arg: pick(r, []string{"8760h", "-8760h", "8760h", "-8760h", "2h", "-2h"}),
+			For: between(r, time.Second, 15*time.Second)}
+	}},
 	{"networkd", 4, func(p Plan, r *rand.Rand) Fault {
 		// A restart of systemd-networkd takes away what it does not know; `ip address
 		// flush` and back again what it does, too.
@@ -292,6 +297,8 @@ func (p Plan) touches(f Fault) (things []string) {
 		for _, d := range p.world.daemons {
 			things = append(things, f.Target+" "+d)
 		}
+	case "clock":
+		things = []string{f.Target + " srrd"}
 	case "networkd":
 		things = []string{f.Target + ":eth0", f.Target + " lo"}
 	case "lo down":
