@@ -253,10 +253,10 @@ func TestEveryRowSaysWhatItNeeds(t *testing.T) {
 			t.Errorf("two rows are named %s", r.Name)
 		}
 		names[r.Name] = true
-		if r.About == "" || r.do == nil || r.services == nil || r.variant.Name == "" {
+		if r.About == "" || (r.do == nil) == (r.measure == nil) || r.services == nil || r.variant.Name == "" {
 			t.Errorf("%s lacks something: %+v", r.Name, r)
 		}
-		if set := r.services(); len(set.addresses) == 0 || !slices.IsSorted(set.names) {
+		if set := r.services(); (len(set.addresses) == 0) != (r.measure != nil) || !slices.IsSorted(set.names) {
 			t.Errorf("%s: services %v on %v", r.Name, set.names, set.addresses)
 		}
 	}
@@ -269,7 +269,7 @@ func TestEveryRowSaysWhatItNeeds(t *testing.T) {
 	}
 	// Those of DESIGN section 10.
 	goals := map[string]float64{"move-overlap": 0, "move-stop-start": 10, "service-killed-watched": 25, "silent-loss-bfd10": 40, "node-freeze": 40,
-		"silent-loss-bfd50": 160, "ospfd-kill": 25, "srrd-kill": 25, "srrd-reexec": 0, "resource-move": 20, "thousand-loss": 1000}
+		"silent-loss-bfd50": 160, "ospfd-kill": 25, "srrd-kill": 25, "srrd-reexec": 0, "resource-move": 20, "thousand-loss": 1000, "sync-5000": 200}
 	for _, r := range all {
 		want, ok := goals[r.Name]
 		if ok != (r.Goal >= 0) || ok && r.Goal != millis(want) {

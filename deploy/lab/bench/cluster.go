@@ -37,6 +37,7 @@ type cluster struct {
 	fib      *fib
 	sessions map[string]*vty.Session
 	set      serviceSet // in force
+	crowd    *crowd     // nil: none
 	// evidence tells whether a run is to be shown in all detail.
 	evidence func(*Row, Outcome) bool
 }
@@ -44,6 +45,9 @@ type cluster struct {
 func (c *cluster) close() error {
 	for _, s := range c.sessions {
 		s.Close()
+	}
+	if c.crowd != nil {
+		c.crowd.close()
 	}
 	if c.fib != nil {
 		c.fib.close()

@@ -23,6 +23,7 @@ var (
 	fast    = variant{Name: "bfd10", BFD: 10 * time.Millisecond}
 	calm    = variant{Name: "bfd50", BFD: 50 * time.Millisecond}
 	blind   = variant{Name: "nobfd"}
+	packed  = variant{Name: "crowd", BFD: 10 * time.Millisecond}
 	untuned = variant{Name: "stock", BFD: 10 * time.Millisecond, Stock: true}
 )
 
@@ -64,6 +65,8 @@ type Row struct {
 	// nothing the client could notice (and so no return is told).
 	heal  func(context.Context, *run) error
 	quiet bool
+	// measure, unless nil, is all that is done: what it finds stands for the outage.
+	measure func(context.Context, *cluster) (Outcome, error)
 	// judge has a look at what else a row promises, after the fault.
 	judge func(context.Context, *run) error
 	// before takes down what judge compares with.
@@ -141,6 +144,8 @@ func Rows() []Row {
 		loss("hundred-loss", "the node of 100 services is cut off silently, BFD 10 ms x 3; a datagram every 20 ms to each", noGoal, fast, func() serviceSet { return many(100, "") }),
 		loss("silent-loss-bfd50", "the node is cut off silently, BFD 50 ms x 3", 160*time.Millisecond, calm, overlapping),
 		loss("thousand-loss", "the node of 1,000 services is cut off silently, BFD 50 ms x 3; two others take half of them each; a datagram every 100 ms to each of 100; still for 16 s", time.Second, calm, func() serviceSet { return spread(1000) }),
+		{Name: "sync-5000", About: "no outage but how long a srrd that is started takes to be in sync where others offer 5,000 services", Goal: 200 * time.Millisecond, variant: packed,
+			services: func() serviceSet { return serviceSet{} }, measure: syncs},
 		loss("silent-loss-no-bfd", "the node is cut off silently, no BFD, dead interval 4 s", noGoal, blind, overlapping),
 		loss("stock-routers-loss", "as silent-loss-bfd10, with FRR's own timers on all routers; still for 5 s", noGoal, untuned, overlapping),
 		{Name: "stock-routers-srrd-kill", About: "as srrd-kill, with FRR's own timers on all routers; still for 5 s", Goal: noGoal, variant: untuned, services: overlapping, gone: true,

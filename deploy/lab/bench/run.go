@@ -81,6 +81,9 @@ var PhaseNames = []string{"noticed", "claimed", "cleared", "started", "announced
 // once does a row once. An error is in the outcome too: what the client lost
 // until then counts.
 func (c *cluster) once(ctx context.Context, row *Row) (out Outcome, err error) {
+	if row.measure != nil {
+		return row.measure(ctx, c)
+	}
 	r := &run{c: c, row: row, noted: map[string]string{}}
 	defer func() {
 		if err != nil {

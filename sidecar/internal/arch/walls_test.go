@@ -61,6 +61,7 @@ var walls = map[string]wall{
 	"sidecar/cmd/srrsim":             {[]string{"sidecar/internal/whatif", "sidecar/internal/sim", "sidecar/internal/recorder", "sidecar/internal/config", "sidecar/internal/machine"}, "runs simulations"},
 	"deploy/lab":                     {[]string{"vty"}, "the lab drives real daemons from outside"},
 	"deploy/lab/...":                 {[]string{"deploy/lab/...", "deploy/lab", "vty"}, "the lab drives real daemons from outside"},
+	"deploy/lab/bench":               {[]string{"deploy/lab", "vty", "ospfapi", "lsdb/lsa"}, "the lab drives real daemons from outside; a bench floods 5,000 services of a stranger"},
 	"deploy/lab/chaos":               {[]string{"deploy/lab", "vty", "ospfapi", "lsdb/lsa"}, "the lab drives real daemons from outside; a soak has a stranger of its own at ospfd"},
 }
 

@@ -41,6 +41,8 @@ type owner struct {
 	done    chan struct{}       // closed when run has ended: nobody takes events any more
 	pauses  chan pause
 	late    []machine.Event // came while the owner stood still
+	began   time.Time       // of the session with ospfd whose database is awaited
+	brought int             // LSAs of ours and other nodes so far
 }
 
 // port is what the owner knows of a port.
@@ -170,6 +172,23 @@ func (o *owner) step(ev machine.Event) {
 	}
 	o.builder.Step(now, ev, acts)
 	o.metrics.Step(now, ev, acts)
+	o.brings(now, ev)
+}
+
+// brings tells, once a session, how long it took from the session with ospfd
+// until the machine had taken in all of its database that is of type 222.
+func (o *owner) brings(now time.Time, ev machine.Event) {
+	switch ev.(type) {
+	case machine.OSPFUp:
+		o.began, o.brought = now, 0
+	case machine.LSASeen:
+		o.brought++
+	case machine.Synced:
+		if !o.began.IsZero() {
+			o.log.Info("the link-state database is received", "lsas", o.brought, "took", time.Since(o.began).Round(10*time.Microsecond))
+		}
+		o.began = time.Time{}
+	}
 }
 
 // tell tells people what a port or the daemon has to say.

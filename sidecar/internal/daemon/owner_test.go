@@ -156,6 +156,35 @@ func TestNotesOfPortsReachTheLogAndTheEvents(t *testing.T) {
 	})
 }
 
+// `make bench` takes it for how long srrd takes to be in sync.
+func TestHowLongTheDatabaseTookIsToldOnceASession(t *testing.T) {
+	runOwner(t, func(t *testing.T, o *owner, log *lines) {
+		said := func() int {
+			synctest.Wait()
+			return strings.Count(log.String(), `msg="the link-state database is received"`)
+		}
+		o.emit(machine.OSPFUp{Router: 1})
+		for range 3 {
+			o.emit(machine.LSASeen{Router: 2, Err: "it cannot be read"})
+		}
+		synctest.Wait()
+		time.Sleep(84 * time.Millisecond)
+		o.emit(machine.Synced{})
+		if n := said(); n != 1 || !strings.Contains(log.String(), "lsas=3 took=84ms\n") {
+			t.Fatalf("said %d times: %s", n, log)
+		}
+		o.emit(machine.Synced{}) // the same session syncs again: nobody waits for that
+		if n := said(); n != 1 {
+			t.Errorf("after another sync it is said %d times", n)
+		}
+		o.emit(machine.OSPFUp{Router: 1})
+		o.emit(machine.Synced{})
+		if n := said(); n != 2 || !strings.Contains(log.String(), "lsas=0 took=0s\n") {
+			t.Errorf("after another session it is said %d times: %s", n, log)
+		}
+	})
+}
+
 func TestAReaderSeesWhatWasSaidBeforeItAsked(t *testing.T) {
 	o, _ := testOwner()
 	for n := range 100 {
