@@ -46,6 +46,15 @@
 // An address of driver netlink has a lifetime and is renewed every third of
 // it: if this process dies or hangs, the kernel removes it.
 //
+// # What ends while ospfd hears of nothing
+//
+// zebra tells ospfd that an address has gone. One that died does not, and an
+// ospfd that lost zebra looks for the next one only after ten seconds; it goes on
+// announcing what it was told last, also when it has found it (8.4 to 10.7). So
+// what is withdrawn while nobody listens on zebra's VTY, or is still ospfd's own
+// external LSA some seconds later, is taken out of the prefix-list, upon which
+// ospfd flushes it, until it is announced again.
+//
 // # What can stay behind
 //
 // Local routes (until the next Clean; they attract nothing), and of statements

@@ -141,6 +141,10 @@ type fakeVTY struct {
 	hold    chan struct{} // nil: answers at once
 	err     error
 	quagga  *fakeQuagga // nil: FRR
+	frr     bool        // quagga keeps the configuration of an FRR
+	orphan  bool        // there is no zebra
+	own     []vty.External
+	ownErr  error
 }
 
 // take returns the lines since the last call.
@@ -187,8 +191,21 @@ func (v *fakeVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
 	return vty.ParseRunning(v.running), v.err
 }
 
-func (v *fakeVTY) Release(context.Context, vty.Daemon) (vty.Release, error) {
-	if v.quagga != nil {
+func (v *fakeVTY) OwnExternals(context.Context) ([]vty.External, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.own, v.ownErr
+}
+
+func (v *fakeVTY) Release(_ context.Context, d vty.Daemon) (vty.Release, error) {
+	if d == vty.Zebra {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.orphan {
+			return vty.Release{}, fmt.Errorf("zebra.vty: %w", syscall.ECONNREFUSED)
+		}
+	}
+	if v.quagga != nil && !v.frr {
 		return vty.Release{Suite: "Quagga", Version: vty.Version{Major: 1, Minor: 2, Patch: 4}}, v.err
 	}
 	return vty.Release{Suite: "FRRouting", Version: vty.Version{Major: 8, Minor: 4, Patch: 4}}, v.err
@@ -581,4 +598,69 @@ func TestOspfdForgetsTheTableAsItWasRedistributed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ospfd keeps what the last zebra told it. Its prefix-list takes it away, and
+// must not give it back before the address is announced again.
+func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
+	permit := "ip prefix-list " + PolicyName + " seq 5 permit " + x1.String() + "/32"
+	type step func(b *bubble, say func(on bool))
+	zebra := func(there bool) step {
+		return func(b *bubble, _ func(bool)) {
+			b.vty.mu.Lock()
+			b.vty.orphan = !there
+			b.vty.mu.Unlock()
+		}
+	}
+	announced := func(on bool) step { return func(_ *bubble, say func(bool)) { say(on) } }
+	shows := func(age time.Duration, err error) step {
+		return func(b *bubble, _ func(bool)) {
+			b.vty.mu.Lock()
+			b.vty.own = []vty.External{{Prefix: netip.PrefixFrom(x2, 32)}, {Prefix: netip.PrefixFrom(x1, 32), Age: age}}
+			b.vty.ownErr = err
+			b.vty.mu.Unlock()
+		}
+	}
+	minute := func(*bubble, func(bool)) { time.Sleep(time.Minute) }
+	for _, c := range []struct {
+		name  string
+		steps []step
+		let   bool // through by the prefix-list
+	}{
+		{"zebra is there and ospfd lets go", []step{announced(true), shows(time.Hour, nil), announced(false), minute}, true},
+		{"zebra is there and ospfd cannot say", []step{announced(true), shows(0, &vty.StatusError{Status: vty.StatusNoMatch}), announced(false), minute}, true},
+		{"zebra is away", []step{announced(true), zebra(false), announced(false)}, false},
+		{"zebra is back, and ospfd would announce it again", []step{announced(true), zebra(false), announced(false), zebra(true), minute}, false},
+		{"it is announced again without a zebra", []step{announced(true), zebra(false), announced(false), announced(true), minute}, true},
+		{"it is announced again with one, and ends as it should", []step{announced(true), zebra(false), announced(false), zebra(true), announced(true),
+			shows(time.Hour, nil), announced(false), minute}, true},
+		{"zebra is there, but ospfd has not heard of it", []step{announced(true), shows(7*time.Second, nil), announced(false), minute}, false},
+		{"and it is announced again before that was seen", []step{announced(true), shows(7*time.Second, nil), announced(false), announced(true), minute}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set := services{"news": frrServices["news"]}
+			inBubble(t, set, func(b *bubble) {
+				q := &fakeQuagga{}
+				b.vty.mu.Lock()
+				b.vty.quagga, b.vty.frr = q, true
+				b.vty.mu.Unlock()
+				if err := b.Prepare(b.t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				b.Do(machine.SetAddresses{Service: "news", Addresses: set["news"].Addresses, On: true})
+				for _, does := range c.steps {
+					does(b, func(on bool) {
+						b.Do(machine.Announce{Service: "news", Addresses: set["news"].Addresses, On: on})
+						b.said()
+					})
+				}
+				synctest.Wait()
+				b.vty.mu.Lock()
+				defer b.vty.mu.Unlock()
+				if let := slices.Contains(q.policy, permit); let != c.let {
+					t.Errorf("let through: %v, want %v; the prefix-list is %q", let, c.let, q.policy)
+				}
+			})
+		})
+	}
 }

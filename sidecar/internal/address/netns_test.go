@@ -81,6 +81,7 @@ func (noVTY) Running(context.Context, vty.Daemon) (vty.Block, error) {
 func (noVTY) Release(context.Context, vty.Daemon) (vty.Release, error) {
 	return vty.Release{}, unix.ECONNREFUSED
 }
+func (noVTY) OwnExternals(context.Context) ([]vty.External, error) { return nil, unix.ECONNREFUSED }
 func (noVTY) OSPFState(context.Context) (vty.OSPFState, error) {
 	return vty.OSPFState{}, unix.ECONNREFUSED
 }

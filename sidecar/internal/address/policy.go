@@ -20,6 +20,7 @@ type situation struct {
 	// deaf: this ospfd takes no `redistribute` any more, see speaker.
 	deaf      bool
 	announced map[netip.Addr]bool // by `redistribute connected`, now
+	withheld  map[netip.Addr]bool // withdrawn without a zebra to say so, see speaker
 	noted     residue
 	wished    map[netip.Addr]netip.Addr // network statements in force, with their area
 	kept      map[netip.Addr]bool       // adopted addresses nobody has decided on
@@ -84,6 +85,7 @@ func (p *preparation) permit(s situation) {
 	if s.deaf { // it would keep what it announced for ever; what is denied it flushes
 		want = slices.DeleteFunc(want, func(a netip.Addr) bool { return !s.announced[a] })
 	}
+	want = slices.DeleteFunc(want, func(a netip.Addr) bool { return s.withheld[a] })
 	list := parsePrefixList(s.running, PolicyName)
 	for _, addr := range s.noted.Permits {
 		if slices.Contains(want, addr) || s.kept[addr] {
@@ -92,7 +94,7 @@ func (p *preparation) permit(s situation) {
 		if e, ok := list.exactly(addr); ok {
 			p.policy = append(p.policy, "no "+e.line)
 			why := "which an earlier life left"
-			if s.deaf {
+			if s.deaf || s.withheld[addr] {
 				why = "so that ospfd, which is not told of its end, forgets it"
 			}
 			p.notes = append(p.notes, fmt.Sprintf("removed %s from prefix-list %s, %s", addr, PolicyName, why))

@@ -21,6 +21,7 @@ type VTY interface {
 	Running(ctx context.Context, d vty.Daemon) (vty.Block, error)
 	OSPFState(ctx context.Context) (vty.OSPFState, error)
 	Release(ctx context.Context, d vty.Daemon) (vty.Release, error)
+	OwnExternals(ctx context.Context) ([]vty.External, error)
 }
 
 // vtyPatience bounds one job: a frozen daemon answers neither yes nor no.
@@ -80,6 +81,13 @@ type speaker struct {
 	trouble string              // why the last look came to nothing, as told
 
 	announced map[netip.Addr]bool // by `redistribute connected`
+	// withheld was withdrawn while ospfd had no zebra to hear that from. It goes on
+	// announcing what it was told last, also under the next zebra; but what the
+	// prefix-list denies it flushes. So such an address is let through again only
+	// when it is announced.
+	withheld map[netip.Addr]bool
+	// ended were withdrawn a short while ago: how often ospfd was looked at since.
+	ended map[netip.Addr]int
 	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
 	// keeps nothing in its place (lib/zclient.c, zclient_stop): until it is
 	// restarted it takes the line, does nothing and shows nothing.
@@ -222,16 +230,28 @@ func (s *speaker) address(ctx context.Context, j job) error {
 // was configured later. Nothing is asked where it is known to pass.
 func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 	if !on {
+		was := s.announced[addr]
 		delete(s.announced, addr)
-		if s.deaf {
+		switch {
+		case s.deaf:
 			return s.prepare(ctx, false)
+		case was && s.orphaned(ctx):
+			s.withheld[addr] = true
+			return s.prepare(ctx, false)
+		case was:
+			s.ended[addr] = 0
 		}
 		return nil
 	}
+	delete(s.ended, addr)
 	if s.deaf && !s.announced[addr] {
 		return errDeaf
 	}
 	s.announced[addr] = true
+	if s.withheld[addr] {
+		delete(s.withheld, addr)
+		return s.prepare(ctx, false)
+	}
 	passes, known := s.permits[addr]
 	if known && !passes {
 		return fmt.Errorf("prefix-list %s in ospfd denies %s", PolicyName, addr)
@@ -240,6 +260,13 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 		return nil
 	}
 	return s.prepare(ctx, false)
+}
+
+// orphaned reports whether there is no zebra to tell ospfd of a withdrawal. One
+// that hangs will tell it later.
+func (s *speaker) orphaned(ctx context.Context) bool {
+	_, err := s.vty.Release(ctx, vty.Zebra)
+	return notRunning(err)
 }
 
 // look puts back what somebody has taken out of ospfd since the last Prepare:
@@ -257,6 +284,9 @@ func (s *speaker) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, vtyPatience, fmt.Errorf("no answer within %v", vtyPatience))
 	defer cancel()
 	err := s.prepare(ctx, true)
+	if err == nil {
+		err = s.verify(ctx)
+	}
 	switch {
 	case err == nil && s.trouble != "":
 		s.trouble = ""
@@ -267,6 +297,53 @@ func (s *speaker) look(ctx context.Context) {
 		s.log(machine.LevelWarning, "whether ospfd still has the lines that services need is not known, or they could not be put back; it is tried again: "+s.trouble)
 	}
 }
+
+// verifyLooks is how many looks a withdrawal may take to be seen.
+const verifyLooks = 2
+
+// verify looks whether ospfd has let go of what was withdrawn: it loses zebra for
+// ten seconds and more when that is started anew, and hears nothing then.
+func (s *speaker) verify(ctx context.Context) error {
+	if len(s.ended) == 0 {
+		return nil
+	}
+	release, err := s.vty.Release(ctx, vty.OSPF)
+	if err != nil {
+		return err
+	}
+	if !release.FRR() { // it has no words for it; see deaf
+		clear(s.ended)
+		return nil
+	}
+	own, err := s.vty.OwnExternals(ctx)
+	var refused *vty.StatusError
+	if errors.As(err, &refused) { // FRR before 8 cannot say
+		clear(s.ended)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept := false
+	for addr := range s.ended {
+		if s.ended[addr]++; s.ended[addr] < verifyLooks {
+			continue
+		}
+		delete(s.ended, addr)
+		if slices.ContainsFunc(own, func(x vty.External) bool {
+			return x.Prefix == netip.PrefixFrom(addr, addr.BitLen()) && x.Age < maxAge
+		}) {
+			s.withheld[addr], kept = true, true
+		}
+	}
+	if !kept {
+		return nil
+	}
+	return s.prepare(ctx, false)
+}
+
+// maxAge is that of an LSA that is being flushed (RFC 2328 B, MaxAge).
+const maxAge = time.Hour
 
 // forget has ospfd flush what it announces of our table: the line goes and comes
 // back. ospfd keeps what zebra told it last, also when zebra is gone (8.4.4), but
@@ -321,7 +398,7 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 		s.deaf = false
 	}
 	p := prepare(situation{
-		deaf: s.deaf, announced: s.announced,
+		deaf: s.deaf, announced: s.announced, withheld: s.withheld,
 		running: running, services: s.services(), table: s.table, quagga: !release.FRR(),
 		noted: s.noted, wished: s.wished, kept: s.kept,
 	})
@@ -417,5 +494,6 @@ func newSpeaker(cfg *Config) (*speaker, error) {
 		vty: cfg.VTY, file: cfg.StateFile, table: cfg.Table, services: cfg.Services, log: cfg.note, noted: noted,
 		wished: map[netip.Addr]netip.Addr{}, lines: map[vtyAddress]bool{}, kept: map[netip.Addr]bool{},
 		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{}, announced: map[netip.Addr]bool{},
+		withheld: map[netip.Addr]bool{}, ended: map[netip.Addr]int{},
 	}, err
 }
