@@ -32,12 +32,16 @@ type said struct {
 	result string // done, failed, recall; "" without a Result line
 	recall time.Duration
 	text   string // the other lines, printable
-	last   string // the last of them
+	last   string // the last of them that says something of the service
 }
 
 // makeSays is make's own word on a recipe that failed; a make inside it numbers
 // its level.
 var makeSays = regexp.MustCompile(`^make(\[\d+\])?: \*\*\*`)
+
+// systemctlAdvises is how systemctl(1) ends a failure: with where to read on,
+// whatever it was. Why is in the line before.
+var systemctlAdvises = regexp.MustCompile(`^See (system logs and 'systemctl |"systemctl ).* for details\.$`)
 
 // read finds the result lines in what a run wrote. The last of each kind
 // counts. A Result line with another word is text like any other.
@@ -64,7 +68,7 @@ func read(out []byte) said {
 			}
 		}
 		lines = append(lines, line)
-		if !makeSays.MatchString(line) {
+		if !makeSays.MatchString(line) && !systemctlAdvises.MatchString(line) {
 			s.last = line
 		}
 	}

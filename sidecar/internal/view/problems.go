@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -144,7 +145,11 @@ func service(sv *machine.ServiceView, now time.Time, add func(Problem)) {
 		say(machine.LevelError, "", time.Time{}, "runs nowhere%s", after(": ", sv.Why))
 	}
 	if refused {
-		say(machine.LevelError, "", sv.Since, "could not be offered here: ospfd refuses its LSA%s", after(": ", sv.Cause))
+		what, text := "ospfd refuses its LSA", cmp.Or(sv.Cause, sv.Failure.Text)
+		if sv.Failure.Code == advert.FailActivate { // ospfd was not asked yet
+			what, text = "activate failed", sv.Failure.Text
+		}
+		say(machine.LevelError, "", sv.Since, "could not be offered here: %s%s", what, after(": ", text))
 	}
 	for i := range sv.Offers {
 		o := &sv.Offers[i]

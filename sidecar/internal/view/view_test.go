@@ -281,6 +281,20 @@ func TestAHolderThatHangsBeforeItsFirstCheckIsStaleToo(t *testing.T) {
 	}
 }
 
+func TestWhyAServiceCouldNotBeOfferedIsSaid(t *testing.T) {
+	for want, failure := range map[string]advert.Failure{
+		"vpn could not be offered here: ospfd refuses its LSA: illegal LSA type":              {Code: advert.FailRefused, Text: "illegal LSA type"},
+		"vpn could not be offered here: activate failed: only root can run it as user nobody": {Code: advert.FailActivate, Text: "only root can run it as user nobody"},
+	} {
+		s := viewtest.Snapshot()
+		sv := s.Service("vpn")
+		sv.Cause, sv.Failure = "", failure
+		if !slices.ContainsFunc(s.Problems(viewtest.Now), func(p view.Problem) bool { return p.Text == want }) {
+			t.Errorf("missing %q", want)
+		}
+	}
+}
+
 func TestWhatIsFrozenOrDrainsIsSaid(t *testing.T) {
 	s := viewtest.Snapshot()
 	texts := func() (all []string) {
