@@ -81,6 +81,7 @@ type ospfState struct {
 	aloneAt                              time.Time // when alone_after is over
 	returned                             time.Time // when returning began
 	full, between                        int
+	joined                               time.Time // when a neighbour became Full last
 	dead                                 time.Duration
 }
 

@@ -160,7 +160,33 @@ func (n *Node) fenceAt(s *service, l *lost) time.Time {
 	if p := n.byRouter[l.router]; p != nil && p.rejoins && p.node != nil && s.cfg.FenceAfter > 0 {
 		at = at.Add(n.cfg.RejoinHold)
 	}
-	return at
+	return later(at, n.fenceFrom(s))
+}
+
+// spfLongest is how long ospfd may wait between two calculations of who is
+// reachable (timers throttle spf, the default of FRR). fenceOff bounds for how long
+// neighbours that come and go may keep a claim from fencing.
+const (
+	spfLongest = 5 * time.Second
+	fenceOff   = 30 * time.Second
+)
+
+// fenceFrom is from when on a node can know whom to fence. One that boots, or was
+// cut off, has been told of nobody whom ospfd has not calculated to be reachable
+// over the neighbour that came back: it would shoot the very node that took over
+// from it. Nor does one that stood still know, for rejoin_hold.
+func (n *Node) fenceFrom(s *service) time.Time {
+	var from time.Time
+	if !n.ospf.joined.IsZero() {
+		from = n.ospf.joined.Add(spfLongest + n.cfg.RejoinHold)
+	}
+	if n.ospf.returning {
+		from = later(from, n.due[TimerKey{Kind: TimerRejoin, Router: n.router}])
+	}
+	if most := s.claimedAt.Add(fenceOff); from.After(most) {
+		return most
+	}
+	return from
 }
 
 // fenced takes the end of a fence.

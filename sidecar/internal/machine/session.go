@@ -110,6 +110,9 @@ func (s *service) lostOSPF() {
 func (n *Node) adjacency(e Adjacency) {
 	was := n.ospf.full
 	n.ospf.full, n.ospf.between = e.Full, e.Between
+	if e.Full > was {
+		n.ospf.joined = n.now
+	}
 	if e.Full > 0 {
 		n.ospf.everFull = true
 		n.ospf.alone = false

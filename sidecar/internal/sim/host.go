@@ -22,6 +22,7 @@ type host struct {
 	frozen   bool // all of it stands still, the kernel apart
 	ospf     ospfd
 	spfDue   bool
+	spfLate  time.Duration // by so much longer than usually ospfd takes to calculate who is reachable
 	noZebra  bool          // zebra is dead
 	thawed   time.Duration // when it was frozen last, until then
 	stood    time.Duration // how long it stood still then; 0 since srrd or ospfd began anew

@@ -57,6 +57,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"who could not stop it is feared", "offer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
 	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif l == nil {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},
+	{"who comes back fences nobody before it can know who is reachable", "recover.go", "return later(at, n.fenceFrom(s))", "return at"},
 	{"only a majority runs it", "recover.go", "return 2*have > of, have, of", "return true, have, of"},
 	// Holders.
 	{"a holder stops for nobody who does not claim", "decide.go", "\tfor r := range u.busy {\n\t\tif !r.claims() {\n\t\t\tcontinue\n\t\t}\n\t\tif c := u.candidate(r); c.better(best) && u.able(r) {\n", "\tfor r := range u.rivals {\n\t\tif c := u.candidate(r); c.better(best) && u.able(r) {\n"},

@@ -395,7 +395,10 @@ func (s *Sim) spfAll() {
 	for _, h := range s.hosts[:s.nodes] {
 		if !h.spfDue {
 			h.spfDue = true
-			s.After(s.about(spfDelay), func() {
+			if h.spfLate > 0 { // who is Full it says at once
+				s.After(s.about(spfDelay), func() { s.tellFull(h) })
+			}
+			s.After(s.about(spfDelay)+h.spfLate, func() {
 				h.spfDue = false
 				s.spf(h)
 			})
@@ -408,10 +411,7 @@ func (s *Sim) spf(h *host) {
 	if !h.ospf.up || h.ospf.session == 0 || h.frozen && h.newsIn {
 		return
 	}
-	if full := s.full(h); full != h.ospf.full {
-		h.ospf.full = full
-		s.post(h, 0, machine.Adjacency{Full: full})
-	}
+	s.tellFull(h)
 	for j, other := range s.hosts[:s.nodes] {
 		if r := s.reaches(h, other); j != h.id && r != h.ospf.reach[j] {
 			s.witness()
@@ -422,6 +422,25 @@ func (s *Sim) spf(h *host) {
 			s.post(h, 0, machine.Reach{Router: other.router, Area: r, AS: r})
 		}
 	}
+}
+
+// tellFull tells srrd how many neighbours are Full, if that has changed.
+func (s *Sim) tellFull(h *host) {
+	if !h.ospf.up || h.ospf.session == 0 || h.frozen && h.newsIn {
+		return
+	}
+	if full := s.full(h); full != h.ospf.full {
+		h.ospf.full = full
+		s.post(h, 0, machine.Adjacency{Full: full})
+	}
+}
+
+// LateSPF has ospfd of node i calculate only d later who is reachable, as on a
+// busy machine, or where there was much to calculate just before (timers throttle
+// spf).
+func (s *Sim) LateSPF(i int, d time.Duration) {
+	s.Log("--- ospfd of %s calculates %s late", s.hosts[i].name, d)
+	s.hosts[i].spfLate = d
 }
 
 func (s *Sim) full(h *host) int {
