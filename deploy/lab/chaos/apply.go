@@ -205,14 +205,11 @@ func (r *run) awaitEnd(ctx context.Context, host, name string, told int) error {
 // each other off one does, and the other one no longer runs.
 func Reset(l *lab.Lab, host string) error {
 	dir := l.Vars(host).Dir
-	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "switch"), os.O_CREATE|os.O_RDWR, 0o644)
+	release, err := holdSwitch(dir)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("switch of the lab: %w", err)
-	}
+	defer release()
 	// First: whoever presses may lose its power at any time.
 	if err := os.WriteFile(filepath.Join(dir, bootFile), nil, 0o644); err != nil {
 		return err
@@ -226,6 +223,36 @@ func Reset(l *lab.Lab, host string) error {
 	}
 	_, err = fmt.Fprintf(f, "%d %s - %s %s 0 0 -\n", time.Now().UnixNano(), host, isReset, ends)
 	return errors.Join(err, f.Close())
+}
+
+// holdSwitch keeps others from the power switch of the lab that a host's
+// directory is in.
+func holdSwitch(dir string) (release func(), err error) {
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(dir), "switch"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("switch of the lab: %w", err)
+	}
+	return func() { lock.Close() }, nil
+}
+
+// takeBoot takes the word that a host is to boot again, once it is so old. A
+// reset that comes later leaves another one.
+func takeBoot(dir string, age time.Duration) (bool, error) {
+	release, err := holdSwitch(dir)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	path := filepath.Join(dir, bootFile)
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && time.Since(info.ModTime()) < age {
+		return false, nil
+	}
+	return err == nil, errors.Join(err, os.Remove(path))
 }
 
 // bootFile is in the directory of a host that was reset.
@@ -242,9 +269,15 @@ func (r *run) boots(ctx context.Context) {
 	for {
 		over := ctx.Err() != nil
 		for _, n := range r.world.nodes {
-			path := filepath.Join(r.lab.Vars(n).Dir, bootFile)
-			info, err := os.Stat(path)
-			if err != nil || !over && time.Since(info.ModTime()) < bootTakes {
+			dir, age := r.lab.Vars(n).Dir, bootTakes
+			if over {
+				age = 0
+			}
+			due, err := takeBoot(dir, age)
+			if err != nil {
+				r.trouble("boot of %s after a fence: %v", n, err)
+			}
+			if !due {
 				continue
 			}
 			// A fault that ended srrd too has it started when it is mended.
@@ -255,7 +288,12 @@ func (r *run) boots(ctx context.Context) {
 				cancel()
 				r.note(n, "srrd here") // also where a fault had frozen it
 			}
-			if err = errors.Join(err, os.Remove(path)); err != nil {
+			if err == nil {
+				continue
+			}
+			if _, again := os.Stat(filepath.Join(dir, bootFile)); again == nil {
+				r.say("  %s was fenced again while it booted", n)
+			} else {
 				r.trouble("boot of %s after a fence: %v", n, err)
 			}
 		}

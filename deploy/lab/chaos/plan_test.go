@@ -100,6 +100,37 @@ func TestSomeKindsOnly(t *testing.T) {
 	}
 }
 
+func TestAHostThatIsResetAgainBootsAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "n1")
+	path := filepath.Join(dir, bootFile)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	reset := func(age time.Duration) {
+		t.Helper()
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func(want bool, when string) {
+		t.Helper()
+		if due, err := takeBoot(dir, time.Minute); err != nil || due != want {
+			t.Errorf("%s: due %v, want %v (%v)", when, due, want, err)
+		}
+	}
+	take(false, "never reset")
+	reset(2 * time.Minute)
+	take(true, "reset two minutes ago")
+	take(false, "booting")
+	reset(0)
+	take(false, "just reset again, while it booted")
+	reset(2 * time.Minute)
+	take(true, "that was two minutes ago")
+}
+
 func TestConnectedFollowsTheCables(t *testing.T) {
 	w := worldOf(chaosTopology(t))
 	for _, c := range []struct {
