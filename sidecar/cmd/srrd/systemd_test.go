@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,5 +75,63 @@ func TestTheSandboxIsAsTightAsItWas(t *testing.T) {
 	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=25", "--root="+unit(t, "unprivileged.conf"), "srrd.service").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The head of unprivileged.conf says how to install it: as Debian 12 is, which
+// has no /etc/sysusers.d.
+func TestTheInstructionsOfUnprivilegedCanBeFollowed(t *testing.T) {
+	const dir = "../../../deploy/systemd"
+	text, err := os.ReadFile(filepath.Join(dir, "unprivileged.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "etc/systemd/system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		line, ok := strings.CutPrefix(line, "#\tinstall ")
+		if !ok {
+			continue
+		}
+		line, _, _ = strings.Cut(line, "&&")
+		line, _, _ = strings.Cut(line, " #")
+		line = "install " + strings.ReplaceAll(line, " /etc/", " "+root+"/etc/")
+		c := exec.Command("sh", "-c", line)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", line, err, out)
+		}
+	}
+	for _, path := range []string{"systemd/system/srrd.service.d/unprivileged.conf", "sysusers.d/srrd.conf", "systemd/system/srrd-zserv.path", "systemd/system/srrd-zserv.service"} {
+		if _, err := os.Stat(filepath.Join(root, "etc", path)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What an orderly end of srrd needs must not end before it does when the machine
+// goes down; systemd stops units in the reverse order of After=.
+func TestWhatAnOrderlyEndNeedsOutlivesSrrd(t *testing.T) {
+	for name, needs := range map[string][]string{
+		"srrd.service":      {"network.target", "frr.service", "dbus.service"},
+		"unprivileged.conf": {"dbus.service", "polkit.service"}, // `systemctl stop` as a user
+	} {
+		text, err := os.ReadFile(filepath.Join("../../../deploy/systemd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var after []string
+		for _, line := range strings.Split(string(text), "\n") {
+			if units, ok := strings.CutPrefix(line, "After="); ok {
+				after = append(after, strings.Fields(units)...)
+			}
+		}
+		for _, unit := range needs {
+			if !slices.Contains(after, unit) {
+				t.Errorf("%s has no After=%s", name, unit)
+			}
+		}
 	}
 }
