@@ -428,12 +428,14 @@ func (n *Node) strictObstacle(o *offer, claim advert.Claim) string {
 }
 
 // asked reports whether a strict claimant waits for the peer's word, and
-// whether that word stands in its way whatever the claim.
+// whether that word stands in its way whatever the claim. Where stop is done and
+// only the addresses are still to go, it does not: nothing runs there, and
+// nothing starts there again but under a new claim.
 func (o *offer) asked() (asked, hinders bool) {
 	if !o.peer.reaches(o.scope) || o.peer.node == nil || o.live == 0 && !o.mayRun() {
 		return false, false // not reachable, or no offerer; who is lost stands elsewhere
 	}
-	return true, o.stuck() || o.said.State != advert.Stopped && o.said.State != advert.Failed
+	return true, o.stuck() || o.said.State == advert.Starting || serves(o.said.State, o.said.Step)
 }
 
 // mayBegin reports whether nothing stands in the way of a claimed start; if

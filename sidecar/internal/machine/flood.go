@@ -343,14 +343,12 @@ func (n *Node) urgent(s *service, t *topic, a advert.Service) bool {
 }
 
 // mayWait reports whether nobody decides from what has changed. Of a step that
-// is all but whether the service may run, and of a plain one, whether it still
-// does (see rival.runs); of a pin, that a peer or another member of the group
-// says it too. The rest is compared as a whole, so that what is added to an
-// advertisement is urgent.
+// is all but whether the service may run, and whether it still does; of a pin,
+// that a peer or another member of the group says it too. The rest is compared
+// as a whole, so that what is added to an advertisement is urgent.
 func (n *Node) mayWait(s *service, t *topic, a advert.Service) bool {
 	was, is := t.words, wordsOf(a)
-	if inTheWay(was.State, was.Step) != inTheWay(is.State, is.Step) ||
-		!n.unit(s).strict() && serves(was.State, was.Step) != serves(is.State, is.Step) {
+	if inTheWay(was.State, was.Step) != inTheWay(is.State, is.Step) || serves(was.State, was.Step) != serves(is.State, is.Step) {
 		return false
 	}
 	was.Step = is.Step
