@@ -267,7 +267,11 @@ func (c *Client) onReply(r Reply) {
 		at++
 	}
 	if at == sent {
+		closed := c.err != nil // and so its call has ended
 		c.mu.Unlock()
+		if closed {
+			return
+		}
 		c.stray.Add(1)
 		c.cfg.Warn(&StreamError{"sync", fmt.Errorf("reply %d (%v) to nothing we wait for", r.Seq, r.Code)})
 		return

@@ -33,3 +33,18 @@ func TestReplyToARequestNotYetSentIsStray(t *testing.T) {
 		t.Errorf("ended %v, %d stray", call.ended(), c.stray.Load())
 	}
 }
+
+// It finds no call any more: closing has ended it.
+func TestAReplyThatComesWithTheEndOfTheConnectionIsNoStray(t *testing.T) {
+	var warned error
+	c := newClient(Config{QueueLimit: 1 << 20, MaxPending: 16, Warn: func(err error) { warned = err }}, nil, nil)
+	c.onReply(Reply{Seq: 64})
+	if warned == nil || c.stray.Load() != 1 {
+		t.Errorf("an open connection takes a reply to nothing: %v, %d stray", warned, c.stray.Load())
+	}
+	warned, c.err = nil, ErrClosed
+	c.onReply(Reply{Seq: 65})
+	if warned != nil || c.stray.Load() != 1 {
+		t.Errorf("after the end a reply is a stray: %v, %d stray", warned, c.stray.Load())
+	}
+}
