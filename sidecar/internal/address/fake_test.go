@@ -622,6 +622,15 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		}
 	}
 	minute := func(*bubble, func(bool)) { time.Sleep(time.Minute) }
+	restarted := func(b *bubble, _ func(bool)) {
+		synctest.Wait()
+		b.vty.mu.Lock()
+		*b.vty.quagga = fakeQuagga{}
+		b.vty.mu.Unlock()
+		if err := b.Prepare(b.t.Context()); err != nil {
+			b.t.Error(err)
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		steps []step
@@ -631,6 +640,7 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		{"zebra is there and ospfd cannot say", []step{announced(true), shows(0, &vty.StatusError{Status: vty.StatusNoMatch}), announced(false), minute}, true},
 		{"zebra is away", []step{announced(true), zebra(false), announced(false)}, false},
 		{"zebra is back, and ospfd would announce it again", []step{announced(true), zebra(false), announced(false), zebra(true), minute}, false},
+		{"ospfd is restarted too, and keeps nothing", []step{announced(true), zebra(false), announced(false), zebra(true), restarted}, true},
 		{"it is announced again without a zebra", []step{announced(true), zebra(false), announced(false), announced(true), minute}, true},
 		{"it is announced again with one, and ends as it should", []step{announced(true), zebra(false), announced(false), zebra(true), announced(true),
 			shows(time.Hour, nil), announced(false), minute}, true},

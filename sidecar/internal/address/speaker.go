@@ -394,8 +394,13 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 	if err != nil {
 		return err
 	}
-	if router, _ := running.Block("router ospf"); s.deaf && redistributes(router) {
+	switch router, _ := running.Block("router ospf"); {
+	case s.deaf && redistributes(router):
 		s.deaf = false
+	case !s.deaf && !redistributes(router):
+		// It was started anew, or somebody took the line out: either way it keeps
+		// nothing of what it was told.
+		clear(s.withheld)
 	}
 	p := prepare(situation{
 		deaf: s.deaf, announced: s.announced, withheld: s.withheld,
