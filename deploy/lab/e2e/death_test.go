@@ -169,6 +169,39 @@ func TestEveryDaemonsDeathAtRest(t *testing.T) {
 	}
 }
 
+// A zebra that is killed leaves its routes in the kernel, and a srrd that is
+// killed with it cannot sweep them. The next zebra, of FRR 10.3, takes them for
+// the kernel's own even after they are gone.
+func TestWhatAKilledZebraLeavesIsInNobodysWay(t *testing.T) {
+	c := up(t, twoNodes(services{"web": "addresses: 10.250.0.1\n"}))
+	c.settled("web")
+	c.holderIs("web", "n1")
+	c.must(c.lab.Freeze("n1", "srrd")) // or it might be quick enough
+	logged := c.logLength("n1")
+	c.kill("n1", "zebra", "srrd")
+	if left := c.exec("n1", "ip", "route", "show", "10.250.0.1", "proto", "zebra"); strings.TrimSpace(left) == "" {
+		t.Fatal("the killed zebra has left no route")
+	}
+	c.watchfrr("n1", []string{"zebra", "srrd"})
+	c.whole("web")
+
+	c.sub("n1 reaches the service where it runs now", func(c *cluster) {
+		c.holderIs("web", "n2")
+		c.await("the kernel of n1 leads to n2", func() error {
+			if r := c.exec("n1", "ip", "route", "get", "10.250.0.1"); !strings.Contains(r, "via 10.1.1.1 dev eth0") {
+				return fmt.Errorf("it says %s", r)
+			}
+			return nil
+		})
+	})
+	c.sub("and takes it over", func(c *cluster) {
+		c.holderIs("web", "n1")
+		if text, err := c.lab.Log("n1", "srrd"); err != nil || strings.Contains(text[logged:], "zebra does not take the route") {
+			c.Errorf("zebra did not take the route at once (%v):\n%s", err, text[logged:])
+		}
+	})
+}
+
 func TestEveryDaemonsDeathInTheMiddleOfATransition(t *testing.T) {
 	topo := mortals()
 	for i := range topo.Hosts {
@@ -297,6 +330,25 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 			c.exec("n1", "ip", "link", "set", "lo", "down")
 			c.exec("n1", "ip", "link", "set", "lo", "up")
 		}},
+		{"all that networkd did not configure is flushed", "address 10.250.0.2/32 on lo", func(c *cluster) {
+			// ManageForeignRoutes and ManageForeignRoutingPolicyRules are yes by default,
+			// and foreign addresses of what it manages go too.
+			// Of routes some go along with others, and some are back before their turn.
+			c.exec("n1", "sh", "-c", `ip address del 10.250.0.2/32 dev lo || exit 1
+				ip -4 route show table local proto 201 | while read -r r; do ip route del $r table local proto 201; done
+				for p in zebra ospf; do ip -4 route show proto $p | sed 's/nhid [0-9]*//' | while read -r r; do ip route del $r proto $p; done; done
+				ip rule flush && ip rule add pref 32766 lookup main && ip rule add pref 32767 lookup default`)
+		}},
+		{"systemd-networkd starts with files for lo and eth0", "", func(c *cluster) { c.networkd("n1", "10.1.1.11/24") }},
+		{"vtysh cannot write, since /etc/frr is read-only", "", func(c *cluster) {
+			// srrd sets lines in the daemons that run and saves none: it is nothing to it.
+			logged := c.logLength("n1")
+			c.withEtc("n1", "echo service integrated-vtysh-config >/etc/frr/vtysh.conf && mount -o remount,bind,ro /etc/frr && "+
+				"{ vtysh -c 'write memory'; test ! -e /etc/frr/frr.conf; }")
+			if text, err := c.lab.Log("n1", "srrd"); err != nil || strings.Contains(text[logged:], "level=WARN") || strings.Contains(text[logged:], "level=ERROR") {
+				c.Errorf("srrd says (%v):\n%s", err, text[logged:])
+			}
+		}},
 		{"vtysh writes while services run", "", func(c *cluster) { c.withEtc("n1", "touch /etc/frr/frr.conf && vtysh -c 'write memory'") }},
 	} {
 		if strings.HasPrefix(h.name, "frr-reload.py") && len(daemonDirs) > 0 {
@@ -327,6 +379,29 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 		})
 		c.must(err)
 	})
+}
+
+// networkd lets systemd's own take over lo and eth0 of a node for some seconds,
+// without a bus and without udev.
+func (c *cluster) networkd(node, eth0 string) {
+	c.Helper()
+	const program = "/lib/systemd/systemd-networkd"
+	if _, err := os.Stat(program); err != nil {
+		c.Skipf("it is not here: %v", err)
+	}
+	dir := filepath.Join(c.lab.Vars(node).Dir, "network")
+	c.must(os.MkdirAll(dir, 0o755))
+	for name, address := range map[string]string{"lo": "127.0.0.9/8", "eth0": eth0} {
+		c.must(os.WriteFile(filepath.Join(dir, name+".network"), []byte("[Match]\nName="+name+"\n[Network]\nLinkLocalAddressing=no\nAddress="+address+"\n"), 0o644))
+	}
+	out := c.exec(node, "sh", "-c", "mount -t tmpfs tmpfs /run/systemd && mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp /etc/systemd/network && "+
+		"chown -R systemd-network /run/systemd/netif && mount --bind "+dir+" /etc/systemd/network && mount -o remount,bind,ro /sys && "+
+		"SYSTEMD_LOG_LEVEL=debug timeout --preserve-status 4 "+program+" 2>&1")
+	for _, link := range []string{"lo", "eth0"} {
+		if !strings.Contains(out, link+": State changed: configuring -> configured") {
+			c.Errorf("it did not configure %s:\n%s", link, out)
+		}
+	}
 }
 
 // configures types lines into ospfd's VTY, as somebody does in vtysh.
@@ -409,6 +484,61 @@ func TestAWholeClusterLosesItsPowerAndBootsAtOnce(t *testing.T) {
 	})
 }
 
+// announcedNoMore waits until r0 has no live type 5 of a router to an address.
+func (c *cluster) announcedNoMore(address, router string) {
+	c.Helper()
+	c.await(router+" announces "+address+" no more", func() error { return c.unannounced(address, router) })
+}
+
+func (c *cluster) unannounced(address, router string) error {
+	text, err := c.lab.VTY("r0", "ospfd", "show ip ospf database external "+address)
+	if err != nil {
+		return err
+	}
+	for _, lsa := range strings.Split(text, "LS age: ")[1:] {
+		if strings.Contains(lsa, "Advertising Router: "+router+"\n") && !strings.HasPrefix(lsa, "3600") {
+			return fmt.Errorf("r0 has %s", lsa)
+		}
+	}
+	return nil
+}
+
+// ospfd goes on announcing what a zebra that died told it last, until its
+// prefix-list denies it.
+func TestAnAliasMovesWhileZebraIsAway(t *testing.T) {
+	c := up(t, twoNodes(services{"mail": "addresses: 10.250.0.2\naddress: alias\nannounce: redistribute\n"}))
+	c.settled("mail")
+	c.holderIs("mail", "n1")
+	c.kill("n1", "zebra")
+	c.holderIs("mail", "n2")
+	c.announcedNoMore("10.250.0.2", "10.255.1.1")
+	c.start("n1", "zebra") // alone: ospfd looks for it only after ten seconds
+	c.sub("it comes back, and goes again before ospfd has found the next zebra", func(c *cluster) {
+		if oldNodes() {
+			c.Skip("ospfd before FRR 8 has no JSON of its external LSAs, so that nobody sees that it keeps one")
+		}
+		c.whole("mail")
+		c.holderIs("mail", "n1")
+		// The new zebra may end the BFD of its node, which then finds itself alone
+		// for a moment and takes the service once more.
+		c.await("n2 has it, and it is announced from n1 no more", func() error {
+			if s, err := c.service("n2", "mail"); err != nil || s.Holder != "n2" {
+				_, err = c.srrsh("n2", "service mail move n2")
+				return fmt.Errorf("n2 had it not: moved there (%v)", err)
+			}
+			return c.unannounced("10.250.0.2", "10.255.1.1")
+		})
+		c.does("n2", "service mail unmove")
+	})
+	c.sub("with FRR started anew it is announced as before", func(c *cluster) {
+		c.kill("n1", "zebra")
+		c.watchfrr("n1", []string{"zebra"})
+		c.whole("mail")
+		c.holderIs("mail", "n1")
+		c.announcedNoMore("10.250.0.2", "10.255.1.2")
+	})
+}
+
 // What a dead zebra leaves, the kernel's routes and what ospfd was told last, still
 // serves; but nothing there follows the network any more.
 func TestZebraIsGoneForGood(t *testing.T) {
@@ -443,18 +573,7 @@ func TestZebraIsGoneForGood(t *testing.T) {
 		})
 		c.awaitHolder("web", to)
 		c.awaitAnswer(p, to)
-		c.await("n1's ospfd announces it no more", func() error {
-			text, err := c.lab.VTY("r0", "ospfd", "show ip ospf database external 10.250.0.1")
-			if err != nil {
-				return err
-			}
-			for _, lsa := range strings.Split(text, "LS age: ")[1:] {
-				if strings.Contains(lsa, "Advertising Router: 10.255.1.1\n") && !strings.HasPrefix(lsa, "3600") {
-					return fmt.Errorf("r0 has %s", lsa)
-				}
-			}
-			return nil
-		})
+		c.announcedNoMore("10.250.0.1", "10.255.1.1")
 		if text := c.frrConfig("n1"); !strings.Contains(text, "redistribute table 201") {
 			c.Errorf("its ospfd redistributes the table no more:\n%s", text)
 		}
