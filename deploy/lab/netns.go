@@ -52,17 +52,32 @@ func inNS(name string, f func() error) error {
 // addNS creates a named namespace, lo up, and sets its sysctls.
 func addNS(name string, forward bool) error {
 	done := make(chan error, 1)
-	go func() { // the thread is never unlocked: NewNamed leaves it in the new namespace
-		runtime.LockOSThread()
-		ns, err := netns.NewNamed(name)
-		if err != nil {
-			done <- fmt.Errorf("namespace %s: create: %w", name, err)
-			return
-		}
-		ns.Close()
-		done <- setupNS(forward)
-	}()
+	go func() { done <- makeNS(name, forward) }()
 	return <-done
+}
+
+// makeNS does it on this thread, and brings that back: the first one of a program
+// does not die with its goroutine, and by the namespace it stays in the whole
+// process seems to be there.
+func makeNS(name string, forward bool) error {
+	runtime.LockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("own namespace: %w", err)
+	}
+	defer old.Close()
+	ns, err := netns.NewNamed(name)
+	if err != nil {
+		err = fmt.Errorf("namespace %s: create: %w", name, err)
+	} else {
+		ns.Close()
+		err = setupNS(forward)
+	}
+	if netns.Set(old) == nil {
+		runtime.UnlockOSThread()
+	}
+	return err
 }
 
 // setupNS runs inside the new namespace. /proc/sys/net shows the namespace of
