@@ -87,6 +87,7 @@ func soaked(t *testing.T) Evidence {
 	e.Rounds = []Course{{Number: 1, Began: at(100), Mended: at(102), Whole: at(108), Faults: 1, Single: &cut}, {Number: 2, Began: at(200), Mended: at(200), Whole: at(201)}}
 	e.Outages = []Absence{
 		{"web", at(106), at(107.5), 30}, // the cut is mended, and not everybody served
+		{"web", at(108.9), at(109), 3},  // those who are back stop what ran twice
 		{"web", at(150.5), at(150.6), 9},
 		{"ledger", at(102), at(108), 0},
 		{"ledger", at(300), at(300.5), 0}, // a client that waits for a processor

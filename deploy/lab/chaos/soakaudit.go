@@ -68,7 +68,9 @@ func concerns(f Fault, s service) bool {
 	return true // routing, and nodes with all they run
 }
 
-// after is how long a change that nobody waits for may still be felt.
+// after is how long a change may still be felt once its clients are served: nodes
+// that come back do so after rejoin_hold, and what ran twice meanwhile is then
+// stopped on one of them.
 const after = time.Second
 
 // causes lists the faults that were on in an outage, or just over.
@@ -78,11 +80,11 @@ func causes(e Evidence, o Absence, slack float64) (all []Applied) {
 		if a.Began.After(o.To) || !concerns(a.Fault, s) {
 			continue
 		}
-		over := a.Mended.Add(time.Duration(float64(after) * slack))
-		if served, ok := e.served(a); ok && (served.IsZero() || served.After(over)) {
+		over := a.Mended
+		if served, ok := e.served(a); ok {
 			over = served
 		}
-		if a.Mended.IsZero() || over.IsZero() || !over.Before(o.From) {
+		if over.IsZero() || !over.Add(time.Duration(float64(after)*slack)).Before(o.From) {
 			all = append(all, a)
 		}
 	}
