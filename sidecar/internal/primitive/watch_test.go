@@ -104,22 +104,29 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// held waits until this program holds a pidfd of a process.
-func held(t *testing.T, pid int) {
-	t.Helper()
-	want := []byte(fmt.Sprintf("\nPid:\t%d\n", pid))
+// held waits until the port waits for the end of a process, which it does from
+// when it has found the process running: one that ends before is not told of.
+func (w *watcher) held(pid int) {
+	w.t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); runtime.Gosched() {
-		all, err := filepath.Glob("/proc/self/fdinfo/*")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range all {
-			if text, err := os.ReadFile(f); err == nil && bytes.Contains(text, want) {
-				return
-			}
+		if w.waitsFor(pid) {
+			return
 		}
 	}
-	t.Fatalf("process %d is not watched", pid)
+	w.t.Fatalf("process %d is not watched", pid)
+}
+
+func (w *watcher) waitsFor(pid int) bool {
+	w.port.busy.Lock() // nobody does anything but wait
+	defer w.port.busy.Unlock()
+	w.port.mu.Lock()
+	defer w.port.mu.Unlock()
+	for _, one := range w.port.watches {
+		if one.proc != nil && one.proc.pid == pid {
+			return true
+		}
+	}
+	return false
 }
 
 func TestTheEndOfAWatchedProcessIsToldOnceAndAtOnce(t *testing.T) {
@@ -129,7 +136,7 @@ func TestTheEndOfAWatchedProcessIsToldOnceAndAtOnce(t *testing.T) {
 		pid := daemon(t)
 		w.write("web", pid)
 		w.watch("web", true)
-		held(t, pid)
+		w.held(pid)
 		began := time.Now()
 		kill(t, pid)
 		e := w.ended()
@@ -157,12 +164,12 @@ func TestAWatchThatEndedTellsNothing(t *testing.T) {
 	w.watch("off", true)
 	w.watch("on", true)
 	w.watch("on", true) // anew: one watch still
-	held(t, off)
+	w.held(off)
 	w.watch("off", false)
 	w.watch("unknown", true)
 	w.watch("never", false)
 	kill(t, off)
-	held(t, on)
+	w.held(on)
 	kill(t, on)
 	if e := w.ended(); e.Service != "on" {
 		t.Errorf("got %+v, want on", e)
@@ -180,7 +187,7 @@ func TestAPIDFileMayComeLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.write("web", pid)
-	held(t, pid)
+	w.held(pid)
 	kill(t, pid)
 	if e := w.ended(); !strings.Contains(e.Text, strconv.Itoa(pid)) {
 		t.Errorf("got %+v", e)
@@ -192,10 +199,10 @@ func TestAProgramThatReplacedItselfIsFollowedOn(t *testing.T) {
 	old, next := daemon(t), daemon(t)
 	w.write("web", old)
 	w.watch("web", true)
-	held(t, old)
+	w.held(old)
 	w.write("web", next)
 	kill(t, old)
-	held(t, next)
+	w.held(next)
 	kill(t, next)
 	if e := w.ended(); !strings.Contains(e.Text, strconv.Itoa(next)) {
 		t.Errorf("got %+v, want the end of %d", e, next)
@@ -208,7 +215,7 @@ func TestWatchesEndWithThePort(t *testing.T) {
 	w.write("held", pid)
 	w.watch("held", true)
 	w.watch("missing", true)
-	held(t, pid)
+	w.held(pid)
 }
 
 func TestAPIDFileThatNamesNothingIsWaitedForNoLongerThanItsPatience(t *testing.T) {
