@@ -294,6 +294,22 @@ func (s *Server) unregister(c *conn, r ospfapi.Register) (ospfapi.ErrCode, []Flo
 	return ospfapi.OK, out
 }
 
+// FlushOwn deletes the own LSAs of an opaque type, as ospfd does when one of
+// two clients leaves that both registered it (FRR from 10 on lets them): like
+// with any deletion of its own no client here is told before ExpireMaxAge.
+func (s *Server) FlushOwn(opaque byte) {
+	s.mu.Lock()
+	var out []Flood
+	for _, k := range slices.Clone(s.order) {
+		e := s.lsas[k]
+		if e.self && k.Type >= ospfapi.OpaqueLink && k.Type <= ospfapi.OpaqueAS && byte(k.ID>>24) == opaque && age(e.lsa) != MaxAge {
+			out = append(out, s.flush(k)...)
+		}
+	}
+	s.mu.Unlock()
+	s.flood(out)
+}
+
 func (s *Server) flood(fs []Flood) {
 	s.mu.Lock()
 	hook := s.cfg.OnFlood

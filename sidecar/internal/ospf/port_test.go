@@ -634,6 +634,7 @@ func BenchmarkSyncOf5000LSAs(b *testing.B) {
 func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
 	var mu sync.Mutex
 	registered := 0
+	forgotten := false
 	srv := ospfapitest.NewServer(t, ospfapitest.Config{OnRequest: func(_ ospfapi.Header, r ospfapi.Request) (ospfapi.ErrCode, bool) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -642,12 +643,19 @@ func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
 			registered++
 			return ospfapi.OK, registered > 3 // ospfd takes a type twice, from FRR 10 on
 		case ospfapi.Originate:
-			return ospfapi.NoSuchInterface, registered < 6 // and forgets it with whoever leaves first
+			return ospfapi.NoSuchInterface, forgotten && registered < 6 // and forgets it with whoever leaves first
 		}
 		return ospfapi.OK, false
 	}})
 	h := run(t, srv, nil)
 	h.expect("Synced{}")
+	before := machine.LSARef{Scope: machine.ASScope, ID: 2}
+	h.Do(machine.Originate{Ref: before, Body: nodeBody(t, "n1", 1)})
+	h.await("the echo", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })
+	mu.Lock()
+	forgotten = true
+	mu.Unlock()
+	srv.FlushOwn(advert.OpaqueType)
 	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
 	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
 	h.await("a refusal that passes", func(ev machine.Event) bool {
@@ -658,6 +666,10 @@ func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		return registered == 6
+	})
+	h.await("that what was said before is gone", func(ev machine.Event) bool {
+		g, is := ev.(machine.LSAGone)
+		return is && g.Ref == before
 	})
 	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)}) // as the machine does a second later
 	h.await("the echo", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })

@@ -185,7 +185,8 @@ func (p *Port) follow(ctx context.Context, c *ospfapi.Client) error {
 			if err := registerAll(ctx, c); err != nil {
 				return err
 			}
-			continue
+			// What was said before went with the types, and ospfd tells us of its
+			// own deletions a minute later.
 		case <-p.own: // what became of our announcements
 			// Its answers come as updates; what is gone is not mentioned.
 			f := ospfapi.Filter{Types: ospfapi.MaskOf(ospfapi.ASExternalLSA, ospfapi.NSSALSA), Origin: ospfapi.Self}
