@@ -2,15 +2,18 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -175,6 +178,55 @@ func TestAProcessIsKnownByItsStartTimeAndNotItsNumberAlone(t *testing.T) {
 		t.Errorf("a killed process nobody has waited for is %s", got)
 	}
 	_ = cmd.Wait() // killed
+}
+
+const leaderEnds = "SRRLAB_TEST_LEADER_ENDS"
+
+// In the process of the test below the first thread ends, and the others stay.
+func init() {
+	if os.Getenv(leaderEnds) != "" {
+		runtime.LockOSThread()
+		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	}
+}
+
+// A killed srrd still has its lock while one of its threads ends after the first:
+// the next one, started then, would find it taken.
+func TestAProcessIsNotDeadBeforeItsLastThread(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), leaderEnds+"=yes")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := identify(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill() // should the test have failed
+		_ = cmd.Wait()         // killed
+	}()
+	zombie := func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), "\nState:\tZ")
+	}
+	for end := time.Now().Add(time.Minute); !zombie(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("the first thread does not end")
+		}
+	}
+	if got := p.state(); got != procRunning {
+		t.Errorf("while other threads run it is %s", got)
+	}
+	if err := p.end(9, 5*time.Second); err != nil {
+		t.Error(err)
+	}
+	if got := p.state(); got != procDead {
+		t.Errorf("without a thread it is %s", got)
+	}
 }
 
 func TestTheLossProgramDropsEverythingOrAShare(t *testing.T) {

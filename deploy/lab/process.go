@@ -19,7 +19,9 @@ type proc struct {
 	Start uint64 `json:"start"` // clock ticks since boot, field 22 of /proc/PID/stat (proc(5))
 }
 
-// procStat reads the state letter and the start time of a process.
+// procStat reads the state letter and the start time of a process. One whose first
+// thread has ended and others have not is a zombie to the kernel; it still has
+// its files and locks, and is not dead.
 func procStat(pid int) (state byte, start uint64, err error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -32,7 +34,10 @@ func procStat(pid int) (state byte, start uint64, err error) {
 		return 0, 0, fmt.Errorf("process %d: stat has %d fields", pid, len(fields))
 	}
 	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return fields[0][0], start, err
+	if state = fields[0][0]; state == 'Z' && fields[17] != "1" { // num_threads
+		state = 'S'
+	}
+	return state, start, err
 }
 
 // identify makes a proc of a pid that is known to be running.

@@ -285,6 +285,8 @@ func TestAlone(t *testing.T) {
 		Links:   []lab.Segment{cable(end("r0", "n1", "10.1.1.1/30"), end("n1", "eth0", "10.1.1.2/30"))},
 	}, lab.Options{NoWait: true})
 	c.kill("r0", "ospfd")
+	c.killAll("n1") // it may have met its neighbour before
+	c.boot("n1")
 
 	c.sub("without any neighbour plain services run after alone_after, strict ones only with start_alone", func(c *cluster) {
 		c.awaitState("n1", "web", "active/started")
