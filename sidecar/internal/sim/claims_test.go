@@ -58,5 +58,7 @@ func TestClaimsOfMajoritiesRise(t *testing.T) {
 	}
 	if after := s.Service(on[0], "disk").Claim; after.Counter() <= before.Counter() {
 		t.Fatalf("disk started on n%d under %s, after %s had been started and acknowledged", on[0]+1, after, before)
+	} else {
+		t.Logf("n%d %s after %s", on[0]+1, after, before)
 	}
 }

@@ -42,8 +42,6 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a group has one holder", "unit.go", "\t\tc.has = max(c.has, has(o.said.State))\n", "\t\tc.has = has(o.said.State)\n"},
 	// Claims.
 	{"a claim is above all that were seen", "life.go", "s.claim = advert.NewClaim(counter+1, n.router)", "s.claim = advert.NewClaim(1, n.router)"},
-	{"the claimant of a majority hears of what the last one acknowledged", "decide.go", "\t\treturn n.outdone(u, given)\n", "\t\treturn 0\n"},
-	{"and of what one that restarted remembers", "decide.go", "\t\tcounter = max(counter, m.counter)\n", "\t\t_ = m\n"},
 	{"claims are reserved on disk", "service.go", "\ts.counter, s.reserve = m.Counter, m.Counter\n", ""},
 	// In the way.
 	{"a strict service waits for acknowledgement", "rank.go", "return rk.hindering == 0 && rk.seen[c] == rk.asked", "return rk.hindering == 0"},
