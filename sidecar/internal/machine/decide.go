@@ -478,30 +478,6 @@ func (n *Node) bestClaim(u unit) advert.Claim {
 	return best.claim
 }
 
-// outdone is what this node says it has acknowledged while nobody claims a unit
-// that only a majority runs: what it acknowledged last, or after a start, when
-// only the counter is remembered, that, as a claim of its own which nobody
-// starts under. Any two majorities share a node: so the claimant of the next one
-// hears of the counter that the last one started under, before it claims, and
-// claims rise (SRRD_CLAIM) though it was parted from those and they have
-// restarted since.
-func (n *Node) outdone(u unit, given advert.Claim) advert.Claim {
-	switch _, _, of := n.majority(u); {
-	case of == 0:
-		return 0
-	case given != 0:
-		return given
-	}
-	counter := uint32(0)
-	for _, m := range u.members {
-		counter = max(counter, m.counter)
-	}
-	if counter == 0 {
-		return 0
-	}
-	return advert.NewClaim(counter, n.router)
-}
-
 // acknowledged is the best claim, unless it is another's and this node still
 // waits for a lost holder: the claimant may never have heard of that one. So of
 // two majorities, which share a node, the later waits as long as the shared
@@ -515,10 +491,7 @@ func (n *Node) outdone(u unit, given advert.Claim) advert.Claim {
 // node's new word, while the earlier starts on the old one.
 func (n *Node) acknowledged(u unit, given advert.Claim) advert.Claim {
 	best := n.bestClaim(u)
-	if best == 0 {
-		return n.outdone(u, given)
-	}
-	if best.By() == n.router {
+	if best == 0 || best.By() == n.router {
 		return best
 	}
 	for _, m := range u.members {
