@@ -42,6 +42,18 @@ func (c *cluster) lastRan(name, node, primitive, moment string) (ran, bool) {
 	return ran{}, false
 }
 
+// begun counts how often a primitive has begun on a node.
+func (c *cluster) begun(name, node, primitive string) int {
+	c.Helper()
+	n := 0
+	for _, r := range c.primitives(name, node) {
+		if r.primitive == primitive && r.moment == "begin" {
+			n++
+		}
+	}
+	return n
+}
+
 func TestResourcesNeverRunTwice(t *testing.T) {
 	c := up(t, threeNodes(services{"disk": ""}))
 	c.settled("disk")
@@ -175,12 +187,22 @@ func TestResourcesNeverRunTwice(t *testing.T) {
 			}
 			return nil
 		})
-		// The flag outlives srrd.
+		// The flag outlives srrd: it is in the file of its state. The next life asks
+		// for the status, finds the disk running and tries the stop itself, once;
+		// until that has failed too, taking the hook away would let it succeed.
 		c.kill("n1", "srrd")
+		tried := c.begun("disk", "n1", "stop")
 		c.start("n1", "srrd")
-		c.awaitService("n1", "disk", "still has the flag", func(s service) error {
-			if !strings.Contains(s.offer("n1").Flags+s.Flags, "may-still-run") {
-				return fmt.Errorf("flags %q", s.offer("n1").Flags)
+		c.await("the next life has tried the stop", func() error {
+			if n := c.begun("disk", "n1", "stop"); n == tried {
+				return fmt.Errorf("it began %d times, as before", n)
+			}
+			return nil
+		})
+		c.awaitService("n1", "disk", "still has the flag, and has failed again", func(s service) error {
+			o := s.offer("n1")
+			if o.State != "failed" || o.Failure.Code != "stop" || !strings.Contains(o.Failure.Text, "device is busy") || !strings.Contains(o.Flags, "may-still-run") {
+				return fmt.Errorf("n1 is %s, %+v, flags %q", o.State, o.Failure, o.Flags)
 			}
 			return nil
 		})
