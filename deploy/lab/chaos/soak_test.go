@@ -104,6 +104,19 @@ func soaked(t *testing.T) Evidence {
 	return e
 }
 
+// mute takes from those samples of n3 what srrd says of itself.
+func mute(e *Evidence, which func(i int) bool) {
+	n := 0
+	for i := range e.Samples {
+		if s := &e.Samples[i]; s.Node == "n3" {
+			if which(n) {
+				s.Heap, s.Goroutines = 0, 0
+			}
+			n++
+		}
+	}
+}
+
 func TestEachRuleOfASoakFindsWhatBreaksIt(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -123,6 +136,21 @@ func TestEachRuleOfASoakFindsWhatBreaksIt(t *testing.T) {
 			e.Samples = slices.DeleteFunc(e.Samples, func(s Sample) bool { return s.Node == "n3" && s.At.After(at(3500)) })
 		}, ruleEnded},
 		{"an srrd that is not there", func(e *Evidence) { e.World.nodes = append(e.World.nodes, "n6") }, ruleEnded},
+		{"an srrd that never answered for its figures", func(e *Evidence) { mute(e, func(int) bool { return true }) }, ruleMute},
+		{"one that did not say its heap", func(e *Evidence) {
+			for i := range e.Samples {
+				if e.Samples[i].Node == "n3" {
+					e.Samples[i].Heap = 0
+				}
+			}
+		}, ruleMute},
+		{"one that answered to begin with only", func(e *Evidence) { mute(e, func(i int) bool { return i >= trendOf }) }, ruleMute},
+		{"one that answered too seldom", func(e *Evidence) { mute(e, func(i int) bool { return i%5 > 0 }) }, ruleMute},
+		{"one that was late with an answer now and then", func(e *Evidence) { mute(e, func(i int) bool { return i%10 == 0 }) }, ""},
+		{"a soak too short to tell", func(e *Evidence) {
+			mute(e, func(int) bool { return true })
+			e.Samples = slices.DeleteFunc(e.Samples, func(s Sample) bool { return s.At.After(at(20 * (trendOf - 2))) })
+		}, ""},
 		{"a leak", func(e *Evidence) {
 			for i := range e.Samples {
 				e.Samples[i].FDs += int(e.Samples[i].At.Sub(zero) / (10 * time.Minute))

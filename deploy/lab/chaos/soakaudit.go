@@ -15,6 +15,7 @@ const (
 	ruleSlow        = "a client waited longer than the table allows"
 	ruleEnded       = "an srrd was not the same to the end"
 	ruleAsk         = "questions without an answer"
+	ruleMute        = "an srrd that does not say what it takes"
 )
 
 // Allowance is how long a client may wait for what happens once, and where that
@@ -141,6 +142,7 @@ func SoakAudit(e Evidence, limits Limits, asked, failed int64) []Finding {
 		}
 	}
 	say(ruleEnded, auditLives(e)...)
+	say(ruleMute, auditMute(e.Samples)...)
 	for _, g := range Growths(e.Samples) {
 		if !g.OK() {
 			say(ruleFlat, g.String())
@@ -174,6 +176,30 @@ func auditLives(e Evidence) (found []string) {
 	for _, n := range e.World.nodes {
 		if s, ok := last[n]; !ok || end.Sub(s.At) > 10*sampleEvery {
 			found = append(found, fmt.Sprintf("%s: not measured since %s", n, s.At.Format("15:04:05")))
+		}
+	}
+	return found
+}
+
+// auditMute: of a node whose process was measured for long enough there is a
+// trend to the end, or nobody could tell that nothing grows.
+func auditMute(samples []Sample) (found []string) {
+	measured, until := map[string]int{}, map[string]time.Time{}
+	for _, s := range samples {
+		measured[s.Node]++
+		if s.At.After(until[s.Node]) {
+			until[s.Node] = s.At
+		}
+	}
+	told := byNode(samples)
+	for _, n := range slices.Sorted(maps.Keys(measured)) {
+		all := told[n]
+		switch {
+		case measured[n] < trendOf: // the report says that it is too short
+		case len(settled(all)) < leastSamples:
+			found = append(found, fmt.Sprintf("%s: its heap and its goroutines in %d of %d samples only", n, len(all), measured[n]))
+		case until[n].Sub(all[len(all)-1].At) > 10*sampleEvery:
+			found = append(found, fmt.Sprintf("%s: nothing of its heap and its goroutines since %s", n, all[len(all)-1].At.Format("15:04:05")))
 		}
 	}
 	return found
@@ -216,14 +242,20 @@ var figures = []figure{
 	{"threads", "", func(s Sample) int { return s.Tasks }, 0, 1.5},
 }
 
-// leastSamples is how many a trend needs.
-const leastSamples = 30
+// leastSamples is how many a trend needs, of trendOf in all.
+const (
+	leastSamples = 30
+	trendOf      = leastSamples * 3 / 2
+)
+
+// settled leaves out the first third.
+func settled(all []Sample) []Sample { return all[len(all)/3:] }
 
 // byNode sorts samples; those without an answer of srrd's are left out.
 func byNode(samples []Sample) map[string][]Sample {
 	all := map[string][]Sample{}
 	for _, s := range samples {
-		if s.Goroutines > 0 {
+		if s.Goroutines > 0 && s.Heap > 0 {
 			all[s.Node] = append(all[s.Node], s)
 		}
 	}
@@ -237,7 +269,7 @@ func byNode(samples []Sample) map[string][]Sample {
 func Growths(samples []Sample) (all []Growth) {
 	nodes := byNode(samples)
 	for _, n := range slices.Sorted(maps.Keys(nodes)) {
-		late := nodes[n][len(nodes[n])/3:]
+		late := settled(nodes[n])
 		if len(late) < leastSamples {
 			continue
 		}
@@ -314,7 +346,7 @@ func (r *SoakReport) String() string {
 		fmt.Fprintf(&b, "%s\n", g)
 	}
 	if len(r.Growths) == 0 {
-		fmt.Fprintf(&b, "too short to tell whether anything grows: %d samples a process are wanted\n", leastSamples*3/2)
+		fmt.Fprintf(&b, "too short to tell whether anything grows: %d samples a process are wanted\n", trendOf)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "FINDING %s\n", f)
