@@ -41,13 +41,16 @@ func (d *daemon) watchdog(ctx context.Context) error {
 	}
 	t := time.NewTicker(usual / 3)
 	defer t.Stop()
-	for first := true; ; first = false {
-		if _, err := d.board.Read(ctx); err == nil {
-			if first && d.taken != nil {
-				watchdogAfter(usual) // the srrd before had asked for more
-			} else {
-				notify(sd.SdNotifyWatchdog)
-			}
+	asked := d.taken != nil // the srrd before asked for more patience, until this one answers
+	for {
+		_, err := d.board.Read(ctx)
+		switch {
+		case err != nil: // systemd hears nothing
+		case asked:
+			watchdogAfter(usual)
+			asked = false
+		default:
+			notify(sd.SdNotifyWatchdog)
 		}
 		select {
 		case <-ctx.Done():
