@@ -113,9 +113,6 @@ func Resume(cfg Config, h *Handover) (*Port, error) {
 	w.cfg, w.kernel, w.jobs, w.now = p.worker.cfg, p.worker.kernel, p.worker.jobs, p.worker.now
 	s.vty, s.file, s.table, s.noted = p.speaker.vty, p.speaker.file, p.speaker.table, p.speaker.noted
 	s.services, s.log = p.speaker.services, p.speaker.log
-	if s.withheld == nil { // of a version that did not have it
-		s.withheld, s.ended = p.speaker.withheld, p.speaker.ended
-	}
 	p.worker, p.speaker = w, s
 	return p, nil
 }
