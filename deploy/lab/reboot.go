@@ -32,8 +32,7 @@ func (l *Lab) Crash(host string) error {
 		return fmt.Errorf("crash: host %s: no namespace", host)
 	}
 	errs := killIn(ns, func(int) bool { return true })
-	errs = append(errs, l.forget(h))
-	errs = append(errs, l.emptyRun(host)...)
+	errs = append(errs, l.forget(h), empty(l.Vars(host).RunDir))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("crash of %s: %w", host, err)
 	}
@@ -60,7 +59,7 @@ func (l *Lab) Reset(host string) error {
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		return err == nil && bytes.Contains(append([]byte{0}, environ...), []byte("\x00SRRD_NODE="))
 	})...)
-	errs = append(errs, l.emptyRun(host)...)
+	errs = append(errs, empty(l.Vars(host).RunDir))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("reset of %s: %w", host, err)
 	}
@@ -85,16 +84,18 @@ func killIn(ns uint64, which func(pid int) bool) (errs []error) {
 	return errs
 }
 
-// emptyRun removes what a boot does not find.
-func (l *Lab) emptyRun(host string) (errs []error) {
-	entries, err := os.ReadDir(l.Vars(host).RunDir)
-	if err != nil {
-		return nil // there is none yet
+// empty removes what is in a directory, as a boot finds /run. None yet is as
+// good.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	for _, e := range entries {
-		errs = append(errs, os.RemoveAll(filepath.Join(l.Vars(host).RunDir, e.Name())))
+	errs := []error{err}
+	for _, e := range entries { // those read before an error, too
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}
-	return errs
+	return errors.Join(errs...)
 }
 
 // forget takes from a host's kernel what daemons have put there.
