@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/srrd/srrd/deploy/lab"
@@ -597,38 +598,62 @@ func (r *run) sample(ctx context.Context) {
 			if err != nil || pid == 0 {
 				continue
 			}
-			if s, err := measure(pid); err == nil { // else it ended meanwhile
-				s.Node = n
-				r.mu.Lock()
-				r.evidence.Samples = append(r.evidence.Samples, s)
-				r.mu.Unlock()
+			s, err := measure(pid)
+			if errors.Is(err, os.ErrProcessDone) {
+				continue // meanwhile
 			}
+			if err != nil {
+				r.trouble("srrd of %s: %v", n, err)
+				continue
+			}
+			s.Node = n
+			r.mu.Lock()
+			r.evidence.Samples = append(r.evidence.Samples, s)
+			r.mu.Unlock()
 		}
 	}
 }
 
-// measure reads what a process takes (proc(5)).
+// measure reads what a process takes (proc(5)); the error is os.ErrProcessDone
+// if it is ending.
 func measure(pid int) (Sample, error) {
 	s := Sample{At: time.Now(), PID: pid}
 	dir := "/proc/" + strconv.Itoa(pid)
-	fds, err := os.ReadDir(dir + "/fd")
-	if err != nil {
-		return s, err
+	status, err := os.ReadFile(dir + "/status")
+	if err == nil {
+		s.RSS, s.Tasks, err = statusFigures(string(status))
 	}
-	s.FDs = len(fds)
-	text, err := os.ReadFile(dir + "/status")
-	if err != nil {
-		return s, err
+	if err == nil {
+		var fds []os.DirEntry
+		fds, err = os.ReadDir(dir + "/fd")
+		s.FDs = len(fds)
 	}
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(line, ":")
-		n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
-		switch key {
-		case "VmRSS":
-			s.RSS = n
-		case "Threads":
-			s.Tasks = n
-		}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
+		return s, fmt.Errorf("process %d: %w", pid, err)
 	}
 	return s, nil
+}
+
+// statusFigures reads resident memory, in KiB, and threads from a process's
+// status. One that is ending has no memory any more.
+func statusFigures(status string) (rss, tasks int, err error) {
+	wanted := map[string]*int{"VmRSS": &rss, "Threads": &tasks}
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		to := wanted[key]
+		if to == nil {
+			continue
+		}
+		delete(wanted, key)
+		if *to, err = strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB")); err != nil {
+			return 0, 0, fmt.Errorf("status: %s: %w", key, err)
+		}
+	}
+	if len(wanted) > 0 {
+		return 0, 0, os.ErrProcessDone
+	}
+	return rss, tasks, nil
 }
