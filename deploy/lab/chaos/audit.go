@@ -28,6 +28,16 @@ type Evidence struct {
 	Ended     time.Time
 }
 
+// lost counts the records that were acknowledged and are not stored.
+func (e Evidence) lost() (count int) {
+	for _, a := range e.Acks {
+		if !e.Stored[a.Number] {
+			count++
+		}
+	}
+	return count
+}
+
 // Applied is a fault with its times.
 type Applied struct {
 	Fault
@@ -56,6 +66,10 @@ type Absence struct {
 	Service  string
 	From, To time.Time
 	Lost     int // numbered datagrams; none of a client that asks again
+}
+
+func (a Absence) String() string {
+	return fmt.Sprintf("%s, %s from %s on", a.Service, a.To.Sub(a.From).Round(time.Millisecond), a.From.Format("15:04:05.000"))
 }
 
 // Sample is what a daemon takes at a moment.
@@ -119,27 +133,37 @@ const (
 	ruleIdle     = "nothing happened"
 )
 
-// Audit applies every rule.
+// Audit applies every rule of a run of rounds.
 func Audit(e Evidence, limits Limits) []Finding {
+	return audit(e, limits, slices.Concat(
+		findings(ruleOutage, auditOutages(e, limits)),
+		findings(ruleFlat, auditFlat(e.Samples))))
+}
+
+// audit applies the rules of every use of the lab. It puts what the rules of the
+// one use found among it: first what must never be, last what chaos itself could
+// not do.
+func audit(e Evidence, limits Limits, own []Finding) []Finding {
 	lines := slices.Clone(e.Lines)
 	sortLines(lines)
-	var all []Finding
-	say := func(rule string, texts ...string) {
-		for _, t := range texts {
-			all = append(all, Finding{rule, t})
-		}
+	return slices.Concat(
+		findings(ruleTwice, auditTwice(e, lines)),
+		findings(ruleSequence, auditSequence(lines)),
+		findings(ruleClaim, auditClaims(e.World, lines)),
+		findings(ruleRecord, auditRecords(e)),
+		findings(ruleWhole, auditWhole(e, limits)),
+		own,
+		findings(ruleLeft, e.Left),
+		findings(ruleLog, e.Logs),
+		findings(ruleTrouble, e.Trouble),
+		findings(ruleIdle, auditIdle(e, lines)))
+}
+
+// findings are what one rule found.
+func findings(rule string, texts []string) (all []Finding) {
+	for _, t := range texts {
+		all = append(all, Finding{rule, t})
 	}
-	say(ruleTwice, auditTwice(e, lines)...)
-	say(ruleSequence, auditSequence(lines)...)
-	say(ruleClaim, auditClaims(e.World, lines)...)
-	say(ruleRecord, auditRecords(e)...)
-	say(ruleWhole, auditWhole(e, limits)...)
-	say(ruleOutage, auditOutages(e, limits)...)
-	say(ruleLeft, e.Left...)
-	say(ruleFlat, auditFlat(e.Samples)...)
-	say(ruleLog, e.Logs...)
-	say(ruleTrouble, e.Trouble...)
-	say(ruleIdle, auditIdle(e, lines)...)
 	return all
 }
 
@@ -410,12 +434,11 @@ func auditOutages(e Evidence, limits Limits) (found []string) {
 		if took <= limits.Quiet {
 			continue
 		}
-		text := fmt.Sprintf("%s, %s from %s on", o.Service, took.Round(time.Millisecond), o.From.Format("15:04:05.000"))
 		i := slices.IndexFunc(e.Rounds, func(r Course) bool {
 			return !r.Began.After(o.To) && (r.Whole.IsZero() || !r.Whole.Before(o.From))
 		})
 		if i < 0 {
-			found = append(found, text+": nothing was wrong")
+			found = append(found, o.String()+": nothing was wrong")
 			continue
 		}
 		r := e.Rounds[i]
@@ -428,7 +451,7 @@ func auditOutages(e Evidence, limits Limits) (found []string) {
 			most, why = single(*r.Single, o.Service, limits), fmt.Sprintf("round %d: %s", r.Number, *r.Single)
 		}
 		if took > most {
-			found = append(found, fmt.Sprintf("%s: %s allows %s", text, why, most))
+			found = append(found, fmt.Sprintf("%s: %s allows %s", o, why, most))
 		}
 	}
 	return found

@@ -59,13 +59,7 @@ func (r *Report) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	lost := 0
-	for _, a := range e.Acks {
-		if !e.Stored[a.Number] {
-			lost++
-		}
-	}
-	fmt.Fprintf(&b, "records: %d acknowledged, %d lost\n", len(e.Acks), lost)
+	fmt.Fprintf(&b, "records: %d acknowledged, %d lost\n", len(e.Acks), e.lost())
 	peak := Sample{}
 	for _, s := range e.Samples {
 		peak.RSS, peak.FDs, peak.Tasks = max(peak.RSS, s.RSS), max(peak.FDs, s.FDs), max(peak.Tasks, s.Tasks)
@@ -84,13 +78,20 @@ func (r *Report) String() string {
 	text := strings.TrimSuffix(b.String(), ",")
 	b.Reset()
 	b.WriteString(text + "\n")
-	for _, f := range r.Findings {
+	b.WriteString(verdict("chaos", r.Findings, r.Keep))
+	return b.String()
+}
+
+// verdict is how a report of what was run ends.
+func verdict(what string, findings []Finding, keep string) string {
+	var b strings.Builder
+	for _, f := range findings {
 		fmt.Fprintf(&b, "FINDING %s\n", f)
 	}
-	if r.OK() {
-		b.WriteString("chaos: ok\n")
+	if len(findings) == 0 {
+		fmt.Fprintf(&b, "%s: ok\n", what)
 	} else {
-		fmt.Fprintf(&b, "chaos: %d findings; logs and journals are in %s\n", len(r.Findings), r.Keep)
+		fmt.Fprintf(&b, "%s: %d findings; logs and journals are in %s\n", what, len(findings), keep)
 	}
 	return b.String()
 }

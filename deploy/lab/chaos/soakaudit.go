@@ -105,56 +105,47 @@ func (e Evidence) served(a Applied) (when time.Time, ok bool) {
 
 // SoakAudit applies the rules of a soak.
 func SoakAudit(e Evidence, limits Limits, asked, failed int64) []Finding {
-	lines := slices.Clone(e.Lines)
-	sortLines(lines)
-	var all []Finding
-	say := func(rule string, texts ...string) {
-		for _, t := range texts {
-			all = append(all, Finding{rule, t})
+	var grown, unanswered []string
+	for _, g := range Growths(e.Samples) {
+		if !g.OK() {
+			grown = append(grown, g.String())
 		}
 	}
-	say(ruleTwice, auditTwice(e, lines)...)
-	say(ruleSequence, auditSequence(lines)...)
-	say(ruleClaim, auditClaims(e.World, lines)...)
-	say(ruleRecord, auditRecords(e)...)
-	say(ruleWhole, auditWhole(e, limits)...)
-	slack := limits.slack()
+	if failed*100 > asked {
+		unanswered = []string{fmt.Sprintf("%d of %d", failed, asked)}
+	}
+	return audit(e, limits, slices.Concat(
+		auditWaits(e, limits.slack()),
+		findings(ruleEnded, auditLives(e)),
+		findings(ruleMute, auditMute(e.Samples)),
+		findings(ruleFlat, grown),
+		findings(ruleAsk, unanswered)))
+}
+
+// auditWaits: nobody waits while nothing is wrong, nor longer than the table
+// allows for all that is.
+func auditWaits(e Evidence, slack float64) (all []Finding) {
 	for _, o := range e.Outages {
 		took := o.To.Sub(o.From)
-		text := fmt.Sprintf("%s, %s from %s on", o.Service, took.Round(time.Millisecond), o.From.Format("15:04:05.000"))
-		found := causes(e, o, slack)
-		if len(found) == 0 {
+		why := causes(e, o, slack)
+		if len(why) == 0 {
 			// A client that asks again may itself have waited for a processor.
 			if o.Lost > 0 || took > time.Duration(float64(time.Second)*slack) {
-				say(ruleUnexplained, text)
+				all = append(all, Finding{ruleUnexplained, o.String()})
 			}
 			continue
 		}
 		s, _ := serviceNamed(o.Service)
 		var most time.Duration
 		var names []string
-		for _, a := range found {
+		for _, a := range why {
 			most += allowed(a.Fault, s, slack)
 			names = append(names, a.String())
 		}
 		if took > most {
-			say(ruleSlow, fmt.Sprintf("%s: %s; they allow %s", text, strings.Join(names, ", "), most))
+			all = append(all, Finding{ruleSlow, fmt.Sprintf("%s: %s; they allow %s", o, strings.Join(names, ", "), most)})
 		}
 	}
-	say(ruleEnded, auditLives(e)...)
-	say(ruleMute, auditMute(e.Samples)...)
-	for _, g := range Growths(e.Samples) {
-		if !g.OK() {
-			say(ruleFlat, g.String())
-		}
-	}
-	if failed*100 > asked {
-		say(ruleAsk, fmt.Sprintf("%d of %d", failed, asked))
-	}
-	say(ruleLeft, e.Left...)
-	say(ruleLog, e.Logs...)
-	say(ruleTrouble, e.Trouble...)
-	say(ruleIdle, auditIdle(e, lines)...)
 	return all
 }
 
@@ -327,13 +318,7 @@ func (r *SoakReport) String() string {
 	e := r.Evidence
 	fmt.Fprintf(&b, "soak seed=%d took=%s: %d disturbances one after the other, %d changes beside them, %d LSAs of strangers, %d questions (%d without an answer)\n",
 		r.Seed, e.Ended.Sub(e.Began).Round(time.Second), max(len(e.Rounds)-1, 0), r.changed, r.foreign, r.asked, r.failed)
-	lost := 0
-	for _, a := range e.Acks {
-		if !e.Stored[a.Number] {
-			lost++
-		}
-	}
-	fmt.Fprintf(&b, "records: %d acknowledged, %d lost; datagrams: %d sent\n", len(e.Acks), lost, e.Datagrams)
+	fmt.Fprintf(&b, "records: %d acknowledged, %d lost; datagrams: %d sent\n", len(e.Acks), e.lost(), e.Datagrams)
 	outside := 0
 	for _, o := range e.Outages {
 		if len(causes(e, o, r.slack)) == 0 {
@@ -348,14 +333,7 @@ func (r *SoakReport) String() string {
 	if len(r.Growths) == 0 {
 		fmt.Fprintf(&b, "too short to tell whether anything grows: %d samples a process are wanted\n", trendOf)
 	}
-	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "FINDING %s\n", f)
-	}
-	if r.OK() {
-		b.WriteString("soak: ok\n")
-	} else {
-		fmt.Fprintf(&b, "soak: %d findings; logs and journals are in %s\n", len(r.Findings), r.keep)
-	}
+	b.WriteString(verdict("soak", r.Findings, r.keep))
 	return b.String()
 }
 
