@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,23 +156,11 @@ func (r *run) rounds(ctx context.Context) error {
 	if missing := r.awaitWhole(ctx, nil); missing != "" {
 		return fmt.Errorf("the cluster was never whole: %s", missing)
 	}
-	var work sync.WaitGroup
-	watchCtx, stop := context.WithCancel(ctx)
-	w := &Writer{lab: r.lab, host: "client", to: netip.AddrPortFrom(mustService("ledger").address, recordPort)}
-	work.Go(func() { w.Run(watchCtx) })
-	work.Go(func() { r.sample(watchCtx) })
-	work.Go(func() { r.boots(watchCtx) })
-	probes := map[string]*lab.Prober{}
-	for _, name := range []string{"web", "shop"} {
-		p, err := r.lab.Probe("client", lab.ProbeConfig{Target: netip.AddrPortFrom(mustService(name).address, answerPort), Interval: 10 * time.Millisecond})
-		if err != nil {
-			stop()
-			work.Wait()
-			return err
-		}
-		probes[name] = p
+	c, err := r.watch(ctx, 0, r.sample, r.boots)
+	if err != nil {
+		return err
 	}
-	if missing := r.awaitWhole(ctx, w); missing != "" {
+	if missing := r.awaitWhole(ctx, c); missing != "" {
 		r.trouble("before the first round: %s", missing)
 	}
 	began := time.Now()
@@ -181,22 +168,14 @@ func (r *run) rounds(ctx context.Context) error {
 		if r.Rounds > 0 && n >= r.First+r.Rounds || r.Rounds == 0 && time.Since(began) > r.For {
 			break
 		}
-		course := r.round(ctx, r.plan.Round(n), w)
+		course := r.round(ctx, r.plan.Round(n), c)
 		r.evidence.Rounds = append(r.evidence.Rounds, course)
 		if course.Whole.IsZero() {
 			break // what is broken now would be blamed on the next round
 		}
 	}
-	stop()
-	work.Wait()
-	r.evidence.Acks = w.Acks()
-	r.evidence.Outages = append(r.evidence.Outages, gaps("ledger", r.evidence.Acks)...)
-	for _, name := range []string{"web", "shop"} {
-		report := probes[name].Stop()
-		for _, o := range report.Total.Outages {
-			r.evidence.Outages = append(r.evidence.Outages, Absence{name, report.Began.Add(o.From), report.Began.Add(o.To), o.Lost})
-		}
-	}
+	c.end()
+	c.tell(&r.evidence)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -212,20 +191,9 @@ func mustService(name string) service {
 	return s
 }
 
-// gaps are the times between two acknowledged records that are far more than
-// their pace.
-func gaps(service string, acks []Ack) (all []Absence) {
-	for i := 1; i < len(acks); i++ {
-		if from, to := acks[i-1].At, acks[i].At; to.Sub(from) > 10*writeEvery {
-			all = append(all, Absence{service, from, to, 0})
-		}
-	}
-	return all
-}
-
 // round lets the faults of one happen, mends them, and waits for a whole
 // cluster.
-func (r *run) round(ctx context.Context, round Round, w *Writer) Course {
+func (r *run) round(ctx context.Context, round Round, asking *clients) Course {
 	r.say("round %d", round.Number)
 	c := Course{Number: round.Number, Began: time.Now(), Faults: len(round.Faults)}
 	if len(round.Faults) == 1 {
@@ -237,7 +205,7 @@ func (r *run) round(ctx context.Context, round Round, w *Writer) Course {
 	}
 	all.Wait()
 	c.Mended = time.Now()
-	c.Missing = r.awaitWhole(ctx, w, &c)
+	c.Missing = r.awaitWhole(ctx, asking, &c)
 	if c.Missing == "" {
 		c.Whole = time.Now()
 		r.say("round %d: whole %s after the last repair", c.Number, c.Whole.Sub(c.Mended).Round(10*time.Millisecond))
@@ -372,16 +340,17 @@ func (r *run) holder(name string) string {
 	return ""
 }
 
-// awaitWhole waits until everything is as it should be, doing what an operator
-// would have to do, and says what is missing if that takes too long.
-func (r *run) awaitWhole(ctx context.Context, w *Writer, course ...*Course) string {
+// awaitWhole waits until everything is as it should be, for the clients that are
+// asking too, doing what an operator would have to do, and says what is missing if
+// that takes too long.
+func (r *run) awaitWhole(ctx context.Context, asking *clients, course ...*Course) string {
 	ctx, cancel := context.WithTimeout(ctx, r.Limits.Settle)
 	defer cancel()
 	look := time.NewTicker(250 * time.Millisecond)
 	defer look.Stop()
 	missing := "nobody looked"
 	for tend, said := time.Now(), time.Now(); ; {
-		now := r.missing(ctx, w)
+		now := r.missing(ctx, asking)
 		if now == "" {
 			return ""
 		}
@@ -406,7 +375,7 @@ func (r *run) awaitWhole(ctx context.Context, w *Writer, course ...*Course) stri
 }
 
 // missing says what is not whole; the cheapest questions come first.
-func (r *run) missing(ctx context.Context, w *Writer) string {
+func (r *run) missing(ctx context.Context, asking *clients) string {
 	holders := map[string]string{}
 	for _, n := range r.world.nodes {
 		all, err := r.services(ctx, n)
@@ -462,10 +431,10 @@ func (r *run) missing(ctx context.Context, w *Writer) string {
 	if err := r.lab.WaitConverged(soon); err != nil {
 		return err.Error()
 	}
-	if w == nil {
+	if asking == nil {
 		return ""
 	}
-	return r.answered(ctx, w, holders)
+	return r.answered(ctx, asking, holders)
 }
 
 // kernels wants the service addresses where they belong and nowhere else.
@@ -496,12 +465,12 @@ func (r *run) kernels(ctx context.Context, holders map[string]string) error {
 }
 
 // answered wants the client to be served by who runs the service.
-func (r *run) answered(ctx context.Context, w *Writer, holders map[string]string) string {
-	if last, ok := w.Last(); !ok || time.Since(last.At) > 10*writeEvery || last.By != holders["ledger"] {
+func (r *run) answered(ctx context.Context, asking *clients, holders map[string]string) string {
+	if last, ok := asking.writer.Last(); !ok || time.Since(last.At) > 10*writeEvery || last.By != holders["ledger"] {
 		return "no record is acknowledged by " + holders["ledger"]
 	}
-	for _, name := range []string{"web", "shop"} {
-		p, err := r.lab.Probe("client", lab.ProbeConfig{Target: netip.AddrPortFrom(mustService(name).address, answerPort), Interval: 5 * time.Millisecond, Grace: 100 * time.Millisecond})
+	for _, name := range probed {
+		p, err := r.probe(name, 5*time.Millisecond, 100*time.Millisecond)
 		if err != nil {
 			return err.Error()
 		}

@@ -110,8 +110,7 @@ func WithoutFence(t *lab.Topology) {
 // soak is a soak under way.
 type soak struct {
 	*run
-	writer  *Writer
-	probes  map[string]*lab.Prober
+	asking  *clients
 	step    atomic.Int64 // the disturbance that is on
 	asked   atomic.Int64
 	failed  atomic.Int64
@@ -144,23 +143,12 @@ func (s *soak) hour(ctx context.Context) error {
 	if missing := s.awaitWhole(ctx, nil); missing != "" {
 		return fmt.Errorf("the cluster was never whole: %s", missing)
 	}
-	watchCtx, stop := context.WithCancel(ctx)
-	defer stop()
-	var watching sync.WaitGroup
-	s.writer = &Writer{lab: s.lab, host: "client", to: netip.AddrPortFrom(mustService("ledger").address, recordPort)}
-	watching.Go(func() { s.writer.Run(watchCtx) })
-	watching.Go(func() { s.measures(watchCtx) })
-	s.probes = map[string]*lab.Prober{}
-	for _, name := range []string{"web", "shop"} {
-		p, err := s.lab.Probe("client", lab.ProbeConfig{Target: netip.AddrPortFrom(mustService(name).address, answerPort), Interval: 10 * time.Millisecond, Grace: latePacket})
-		if err != nil {
-			stop()
-			watching.Wait()
-			return err
-		}
-		s.probes[name] = p
+	var err error
+	if s.asking, err = s.watch(ctx, latePacket, s.measures); err != nil {
+		return err
 	}
-	if missing := s.awaitWhole(ctx, s.writer); missing != "" {
+	defer s.asking.end()
+	if missing := s.awaitWhole(ctx, s.asking); missing != "" {
 		s.trouble("before the soak: %s", missing)
 	}
 
@@ -174,27 +162,16 @@ func (s *soak) hour(ctx context.Context) error {
 	load.Wait()
 	over()
 	if err := ctx.Err(); err != nil {
-		stop()
-		watching.Wait()
 		return err
 	}
 	// What the load has left is to be whole by itself.
 	last := Course{Number: int(s.step.Add(1)), Began: time.Now(), Mended: time.Now()}
-	if last.Missing = s.awaitWhole(ctx, s.writer, &last); last.Missing == "" {
+	if last.Missing = s.awaitWhole(ctx, s.asking, &last); last.Missing == "" {
 		last.Whole = time.Now()
 	}
 	s.evidence.Rounds = append(s.evidence.Rounds, last)
-	stop()
-	watching.Wait()
-	s.evidence.Acks = s.writer.Acks()
-	s.evidence.Outages = append(s.evidence.Outages, gaps("ledger", s.evidence.Acks)...)
-	for _, name := range []string{"web", "shop"} {
-		report := s.probes[name].Stop()
-		s.evidence.Datagrams += report.Total.Sent
-		for _, o := range report.Total.Outages {
-			s.evidence.Outages = append(s.evidence.Outages, Absence{name, report.Began.Add(o.From), report.Began.Add(o.To), o.Lost})
-		}
-	}
+	s.asking.end()
+	s.asking.tell(&s.evidence)
 	s.leave(ctx)
 	return s.gather()
 }
@@ -245,11 +222,11 @@ func (s *soak) awaitServed(ctx context.Context, c *Course) string {
 }
 
 func (s *soak) unserved() string {
-	if ack, ok := s.writer.Last(); !ok || time.Since(ack.At) > 5*writeEvery {
+	if ack, ok := s.asking.writer.Last(); !ok || time.Since(ack.At) > 5*writeEvery {
 		return "no record is acknowledged"
 	}
-	for _, name := range []string{"web", "shop"} {
-		if _, ago := s.probes[name].Answering(); ago > 200*time.Millisecond {
+	for _, name := range probed {
+		if _, ago := s.asking.probes[name].Answering(); ago > 200*time.Millisecond {
 			return name + " does not answer"
 		}
 	}
