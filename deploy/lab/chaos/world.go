@@ -50,6 +50,14 @@ func serviceNamed(name string) (service, bool) {
 	return services[i], true
 }
 
+func mustService(name string) service {
+	s, ok := serviceNamed(name)
+	if !ok {
+		panic("no service " + name)
+	}
+	return s
+}
+
 // world is the topology as the schedule and the audit see it.
 type world struct {
 	nodes    []string // hosts that run srrd
