@@ -67,15 +67,22 @@ func TestIdsUsedInTheFutureRestFromNowOn(t *testing.T) {
 	}
 }
 
-// A check stamp is wall time. Of two under one generation readers believe the
-// later, so after the clock was set back it takes a new generation.
-func TestAStampAfterTheClockWasSetBackIsSaidAnew(t *testing.T) {
+// checking is a node that runs web, checks it every second and may flood what it
+// finds.
+func checking() (*Node, *service) {
 	n := New(Memory{}, nil)
 	n.Step(t0, Configured{Config: Config{Host: "n1", Services: []Service{{Name: "web", Enabled: true, Interval: time.Second}}}})
 	s := n.service("web")
 	s.config, s.phase = Active, phaseStarted
 	n.ospf.up, n.ospf.latched = true, true
 	n.router, n.inc = 1, 1
+	return n, s
+}
+
+// A check stamp is wall time. Of two under one generation readers believe the
+// later, so after the clock was set back it takes a new generation.
+func TestAStampAfterTheClockWasSetBackIsSaidAnew(t *testing.T) {
+	n, s := checking()
 	body := func(checked time.Time) *advert.Service {
 		t.Helper()
 		n.out = nil
@@ -118,12 +125,7 @@ func TestAClockThatIsSetBackFloodsNoMoreThanCheckStamps(t *testing.T) {
 		{"by an hour", time.Hour, 12, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := New(Memory{}, nil)
-			n.Step(t0, Configured{Config: Config{Host: "n1", Services: []Service{{Name: "web", Enabled: true, Interval: time.Second}}}})
-			s := n.service("web")
-			s.config, s.phase = Active, phaseStarted
-			n.ospf.up, n.ospf.latched = true, true
-			n.router, n.inc = 1, 1
+			n, s := checking()
 			wall, said, first := t0.Add(1000*time.Hour), 0, LSARef{}
 			var last time.Time
 			for range 61 {
