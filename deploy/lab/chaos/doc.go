@@ -3,7 +3,7 @@
 //
 // A run is a row of rounds. In each, some faults begin within a few seconds,
 // overlap, and are mended again ([Plan] says which, and is a function of the
-// seed alone). Then the cluster has [Settle] to be whole: every neighbour Full,
+// seed alone). Then the cluster has [Limits.Settle] to be whole: every neighbour Full,
 // every node present, every service on one node that all agree on, the client
 // answered. What is not whole then is a finding, and what is left over too.
 //

@@ -58,3 +58,10 @@ func TestAFigureThatCannotBeReadIsAnError(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatSrrdSaysOfItselfIsRead(t *testing.T) {
+	heap, goroutines := ownFigures("# HELP go_goroutines x\ngo_goroutines 49\ngo_memstats_heap_alloc_bytes 2.097152e+06\nsrrd_x{a=\"b\"} 3\n")
+	if heap != 2048 || goroutines != 49 {
+		t.Errorf("heap %d KiB, %d goroutines", heap, goroutines)
+	}
+}

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"encoding/xml"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -11,68 +10,6 @@ import (
 
 	"github.com/srrd/srrd/deploy/lab"
 )
-
-// steady is an hour of samples of two nodes: a collector's saw teeth, now and
-// then a few descriptors more, and caches that fill up in the first ten minutes.
-func steady(every int) (all []Sample) {
-	for i := 0; i < 720; i += every {
-		t := at(float64(5 * i))
-		for n, node := range []string{"n1", "n2"} {
-			filled := 3000 * min(i, 120) / 120
-			all = append(all, Sample{At: t, Node: node, PID: 100 + n, RSS: 25000 + filled + 300*(i%7), Heap: 3000 + 400*(i%5),
-				FDs: 20 + i%3, Tasks: 12 + i%2, Goroutines: 48 + i%4})
-		}
-	}
-	return all
-}
-
-func TestGrowthIsToldFromSawTeeth(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		spoil func(i int, s *Sample)
-		want  string // the figure that grows; "": none
-	}{
-		{"what does not grow is flat", func(int, *Sample) {}, ""},
-		{"a peak alone is no growth", func(i int, s *Sample) {
-			if i > 700 && i < 720 {
-				s.FDs += 200
-			}
-		}, ""},
-		{"100 KiB a minute of resident memory", func(i int, s *Sample) { s.RSS += i / 12 * 100 }, "resident memory"},
-		{"50 KiB a minute of heap", func(i int, s *Sample) { s.Heap += i / 12 * 50 }, "Go heap"},
-		{"a descriptor in ten minutes", func(i int, s *Sample) { s.FDs += i / 120 }, "descriptors"},
-		{"a goroutine in ten minutes", func(i int, s *Sample) { s.Goroutines += i / 120 }, "goroutines"},
-		{"a thread in ten minutes", func(i int, s *Sample) { s.Tasks += i / 120 }, "threads"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			all := steady(1)
-			for i := range all {
-				if all[i].Node == "n2" {
-					c.spoil(i/2, &all[i])
-				}
-			}
-			var found []string
-			for _, g := range Growths(all) {
-				if !g.OK() {
-					found = append(found, g.Node+" "+g.What)
-				}
-			}
-			want := "[]"
-			if c.want != "" {
-				want = "[n2 " + c.want + "]"
-			}
-			if fmt.Sprint(found) != want {
-				t.Errorf("grows: %v, want %s", found, want)
-			}
-		})
-	}
-}
-
-func TestAShortSoakDoesNotSayThatNothingGrows(t *testing.T) {
-	if g := Growths(steady(1)[:2*leastSamples]); len(g) > 0 {
-		t.Errorf("says %v of %d samples each", g, leastSamples)
-	}
-}
 
 // soaked is a soak in which all is as it should be.
 func soaked(t *testing.T) Evidence {
@@ -233,12 +170,5 @@ func TestTheFiguresOfASoakAreDrawn(t *testing.T) {
 	csv := strings.Split(SamplesCSV(zero, steady(1)), "\n")
 	if len(csv) != 1442 || csv[1] != "0.0,n1,25000,3000,20,48,12" {
 		t.Errorf("%d lines, the first %q", len(csv), csv[1])
-	}
-}
-
-func TestWhatSrrdSaysOfItselfIsRead(t *testing.T) {
-	heap, goroutines := ownFigures("# HELP go_goroutines x\ngo_goroutines 49\ngo_memstats_heap_alloc_bytes 2.097152e+06\nsrrd_x{a=\"b\"} 3\n")
-	if heap != 2048 || goroutines != 49 {
-		t.Errorf("heap %d KiB, %d goroutines", heap, goroutines)
 	}
 }
