@@ -267,6 +267,10 @@ func (c *conn) register(r ospfapi.Register) ospfapi.ErrCode {
 	if !r.Type.Opaque() {
 		return ospfapi.IllegalLSAType
 	}
+	if c.srv.forgotten[r] {
+		delete(c.srv.forgotten, r)
+		c.registered = slices.DeleteFunc(c.registered, func(o ospfapi.Register) bool { return o == r })
+	}
 	for _, o := range c.srv.conns {
 		if slices.Contains(o.registered, r) {
 			return ospfapi.OpaqueTypeInUse

@@ -20,6 +20,7 @@ type stored struct {
 	key   ospfapi.LSAKey
 	self  bool
 	owner *conn // who originated it, if one of our clients
+	stray bool  // an own one that nobody owns: see ForgetTypes
 }
 
 // Flood is an LSA on its way to the neighbours.
@@ -190,6 +191,15 @@ func (s *Server) originate(c *conn, r ospfapi.Originate) (ospfapi.ErrCode, []Flo
 	if !slices.Contains(c.registered, ospfapi.Register{Type: t, Opaque: r.LSA[4]}) {
 		return ospfapi.OpaqueTypeNotRegistered, nil
 	}
+	if s.forgotten[ospfapi.Register{Type: t, Opaque: r.LSA[4]}] {
+		// ospfd installs first, and looks for the type then.
+		lsa := slices.Clone(r.LSA)
+		adv := s.cfg.RouterID.As4()
+		copy(lsa[8:12], adv[:])
+		s.put(nil, keyOf(ifAddr, area, lsa), lsa)
+		s.lsas[keyOf(ifAddr, area, lsa)].stray = true
+		return ospfapi.NoSuchInterface, nil
+	}
 	if !s.dialect.SyncState && !s.hasFullNeighbor() {
 		return ospfapi.NotReady, nil // FRR before 8.3
 	}
@@ -256,6 +266,9 @@ func (s *Server) delete(c *conn, r ospfapi.Delete) (ospfapi.ErrCode, []Flood) {
 	for _, k := range s.order {
 		if k.Type == r.Type && k.ID == r.ID && k.Area == area && k.Adv == s.cfg.RouterID &&
 			(k.IfAddr == ifAddr || !s.dialect.DeleteByInterface) {
+			if s.lsas[k].stray {
+				return ospfapi.OK, nil // "Invalid parameter?" in its log
+			}
 			return ospfapi.OK, s.flush(k)
 		}
 	}
@@ -308,6 +321,31 @@ func (s *Server) FlushOwn(opaque byte) {
 	}
 	s.mu.Unlock()
 	s.flood(out)
+}
+
+// ForgetTypes does what ospfd from FRR 10 on does when one of two clients that
+// registered the same types leaves: FlushOwn, and until somebody registers a type
+// anew, what is originated is refused, but stays in the database, without being
+// flooded. Nobody owns it: a DELETE of it is answered OK and does nothing, until
+// it is originated once more.
+func (s *Server) ForgetTypes(opaque byte) {
+	s.FlushOwn(opaque)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten = map[ospfapi.Register]bool{}
+	for _, t := range []ospfapi.LSType{ospfapi.OpaqueLink, ospfapi.OpaqueArea, ospfapi.OpaqueAS} {
+		s.forgotten[ospfapi.Register{Type: t, Opaque: opaque}] = true
+	}
+	s.notifyChanged()
+}
+
+// Abandon puts an own LSA of area 0 or AS scope into the database that nobody
+// owns, as a client that died leaves it on FRR before 8.3.
+func (s *Server) Abandon(lsa []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.install(&stored{lsa: slices.Clone(lsa), key: keyOf(netip.Addr{}, netip.Addr{}, lsa), self: true, stray: true})
+	s.notifyChanged()
 }
 
 func (s *Server) flood(fs []Flood) {

@@ -75,6 +75,7 @@ type Server struct {
 	lsas        map[ospfapi.LSAKey]*stored
 	order       []ospfapi.LSAKey // as installed, for a stable dump
 	waiting     map[ospfapi.LSAKey]*time.Timer
+	forgotten   map[ospfapi.Register]bool // see ForgetTypes
 	requests    []Received
 	changed     chan struct{} // closed and replaced when something happened
 	refuseAsync bool

@@ -1,6 +1,7 @@
 package advert
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 const (
 	version     = 1
+	kindNothing = 0
 	kindDaemon  = 1
 	kindService = 2
 )
@@ -198,6 +200,13 @@ func clip(s string, n int) string {
 
 // Clip makes s fit to be a failure text.
 func Clip(s string) string { return clip(Printable(s), MaxText) }
+
+// Nothing is a body that says nothing: an LSA that cannot be deleted is overwritten
+// with it. Releases that do not know it take such an LSA for a malformed one.
+func Nothing() []byte { return []byte{version, kindNothing, 0, 0} }
+
+// IsNothing tells a body that says nothing.
+func IsNothing(b []byte) bool { return bytes.Equal(b, Nothing()) }
 
 // Decode reads one body.
 func Decode(b []byte) (Body, error) {

@@ -72,7 +72,7 @@ const ghostRises = 3
 func (n *Node) foreign(ref LSARef, t *topic, s *service, again bool) {
 	if !again {
 		if n.ghosts[ref]++; n.ghosts[ref] == 1 {
-			n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is deleted", ref))
+			n.note(LevelInfo, "", fmt.Sprintf("LSA %s under our router id is of an earlier life: it is to be deleted", ref))
 			n.hidden = n.hidden || n.firstLife
 		}
 		if n.ghosts[ref] > ghostRises {

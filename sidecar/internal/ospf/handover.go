@@ -27,6 +27,7 @@ type Handover struct {
 	verify  bool
 	own     bool
 	anew    bool
+	strays  bool
 	session bool // the two sockets go with it
 }
 
@@ -141,7 +142,8 @@ func (p *Port) hold(ctx context.Context, h *Held, c *ospfapi.Client) error {
 	s := h.State
 	s.mirror, s.held, s.askAt = p.db, p.db.db.Held(), p.askAt
 	s.resync, s.verify, s.own = len(p.resync) > 0, len(p.verify) > 0, len(p.own) > 0
-	s.anew = len(p.anew) > 0
+	// A wait before the next try is cut short by the handover.
+	s.anew, s.strays = len(p.anew) > 0, len(p.strays) > 0 || len(p.db.strays) > 0
 	return nil
 }
 
@@ -161,12 +163,13 @@ func (p *Port) parked(ctx context.Context, parked <-chan struct{}) error {
 func Resume(cfg Config, h *Handover, syncConn, asyncConn *net.TCPConn) (*Port, error) {
 	p := New(cfg)
 	m := h.mirror
-	m.db, m.emit, m.log, m.linkName, m.keys = p.db.db, p.db.emit, p.db.log, p.db.linkName, p.db.keys
+	m.db, m.emit, m.log, m.linkName, m.keys, m.astray = p.db.db, p.db.emit, p.db.log, p.db.linkName, p.db.keys, p.astray
 	if err := m.db.Restore(h.held); err != nil {
 		return nil, fmt.Errorf("the mirror of another process: %w", err)
 	}
+	p.refused.Store(len(m.doubted) > 0)
 	p.db, p.askAt = m, h.askAt
-	for c, on := range map[chan struct{}]bool{p.resync: h.resync, p.verify: h.verify, p.own: h.own, p.anew: h.anew} {
+	for c, on := range map[chan struct{}]bool{p.resync: h.resync, p.verify: h.verify, p.own: h.own, p.anew: h.anew, p.strays: h.strays} {
 		if on {
 			signal(c)
 		}

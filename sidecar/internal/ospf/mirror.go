@@ -45,6 +45,12 @@ type mirror struct {
 	refused  uint64
 	keys     func() advert.Keyring
 	believed map[lsdb.Key]bool // foreign LSAs of type 222 whose signature was good
+	// doubted are LSAs of ours that ospfd may hold without owning them, true
+	// those that it refused; strays are those of them that are to go, with how
+	// often that was tried; astray is told of a new one.
+	doubted map[machine.LSARef]bool
+	strays  map[machine.LSARef]int
+	astray  func(machine.LSARef)
 }
 
 // fresh is what a sync has mentioned of that which has no mark in the
@@ -73,6 +79,7 @@ func (m *mirror) reset() {
 	m.ready = map[netip.Addr]bool{}
 	m.full, m.between, m.topology, m.asbrs = 0, 0, false, false
 	m.believed = map[lsdb.Key]bool{}
+	m.doubted, m.strays = map[machine.LSARef]bool{}, map[machine.LSARef]int{}
 }
 
 // begin opens a session. What ospfd said of interfaces and neighbours while it
@@ -212,6 +219,7 @@ func (m *mirror) syncDone(n ospfapi.SyncDone) {
 	m.adjacency(true)
 	if !m.synced {
 		m.synced = true
+		m.doubtAll() // said by an earlier life or connection
 		m.emit(machine.Synced{})
 	}
 }
@@ -228,6 +236,11 @@ func (m *mirror) flushed(now time.Time, ref machine.LSARef) {
 	if !m.up {
 		return
 	}
+	m.changed(m.db.Flush(now, m.keyOf(ref)))
+}
+
+// keyOf is where an LSA of ours stands in the database.
+func (m *mirror) keyOf(ref machine.LSARef) lsdb.Key {
 	k := lsdb.Key{Type: lsa.Type(ref.Scope.Kind), ID: machine.RouterID(linkStateID(ref)).Addr(), Adv: m.self}
 	switch ref.Scope.Kind {
 	case machine.ScopeArea:
@@ -240,7 +253,7 @@ func (m *mirror) flushed(now time.Time, ref machine.LSARef) {
 		}
 	case machine.ScopeAS:
 	}
-	m.changed(m.db.Flush(now, k))
+	return k
 }
 
 // changed makes events of one change of the database.
@@ -320,8 +333,7 @@ func (m *mirror) opaque(c lsdb.Change) {
 	switch c.Kind {
 	case lsdb.Added, lsdb.Replaced:
 		if c.New.MaxAge {
-			delete(m.believed, c.Key)
-			m.emit(machine.LSAGone{Router: router, Ref: ref})
+			m.gone(c.Key, router, ref)
 			return
 		}
 		m.report(c.New, m.keys())
@@ -329,10 +341,18 @@ func (m *mirror) opaque(c lsdb.Change) {
 		if c.Old != nil && c.Old.MaxAge {
 			return // said when it was flushed
 		}
-		delete(m.believed, c.Key)
-		m.emit(machine.LSAGone{Router: router, Ref: ref})
+		m.gone(c.Key, router, ref)
 	case lsdb.Unchanged, lsdb.Refreshed, lsdb.Ignored:
 	}
+}
+
+// gone tells that an LSA of type 222 says nothing any more.
+func (m *mirror) gone(k lsdb.Key, router advert.RouterID, ref machine.LSARef) {
+	delete(m.believed, k)
+	if k.Adv == m.self {
+		delete(m.doubted, ref)
+	}
+	m.emit(machine.LSAGone{Router: router, Ref: ref})
 }
 
 // report tells what an LSA of type 222 says, if it can be believed. The machine
@@ -346,8 +366,15 @@ func (m *mirror) report(e *lsdb.Entry, keys advert.Keyring) {
 		m.emit(machine.LSARefused{Router: router, Ref: ref, Why: why})
 		return
 	}
+	if advert.IsNothing(content) { // overwritten, since it could not be deleted
+		delete(m.believed, e.Key)
+		m.emit(machine.LSAGone{Router: router, Ref: ref})
+		return
+	}
 	if e.Key.Adv != m.self {
 		m.believed[e.Key] = true
+	} else if m.doubted[ref] {
+		m.stray(ref)
 	}
 	seen := machine.LSASeen{Router: router, Ref: ref, Raw: slices.Clone(content)}
 	body, err := advert.Decode(seen.Raw)

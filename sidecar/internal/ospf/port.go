@@ -65,12 +65,15 @@ type Port struct {
 	resync  chan struct{} // the session is to sync again
 	verify  chan struct{} // the session is to check ospfd again
 	anew    chan struct{} // ... to register our opaque types again
-	own     chan struct{} // the session is to ask for our own external LSAs
+	own     chan struct{} // the session is to ask for LSAs of our own
+	strays  chan struct{} // ... to look after those that ospfd may not own
 	client  atomic.Pointer[ospfapi.Client]
 	router  atomic.Uint32            // of the client's ospfd: set before it
+	refused atomic.Bool              // ospfd has refused an LSA
 	calls   *queue[pending]          // to reap
 	notices *queue[machine.Announce] // to the loop
 	askOwn  *time.Timer              // the loop's: when own is due
+	retry   *time.Timer              // the loop's: when strays is due again
 	askAt   time.Time
 	links   atomic.Pointer[links]
 	db      *mirror
@@ -91,11 +94,12 @@ func New(cfg Config) *Port {
 	if cfg.Interfaces == nil {
 		cfg.Interfaces = kernelInterfaces
 	}
-	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1), anew: make(chan struct{}, 1),
+	p := &Port{cfg: cfg, inbox: make(chan any, 1024), done: make(chan struct{}), resync: make(chan struct{}, 1), verify: make(chan struct{}, 1), own: make(chan struct{}, 1), anew: make(chan struct{}, 1), strays: make(chan struct{}, 1),
 		parks: make(chan still), calls: newQueue[pending](), notices: newQueue[machine.Announce]()}
 	p.links.Store(&links{})
 	p.db = &mirror{db: lsdb.New(lsdb.Limits{}), emit: cfg.Emit, log: cfg.Log, linkName: p.linkName, keys: cfg.Keys}
 	p.db.reset()
+	p.db.astray = p.astray
 	return p
 }
 
@@ -146,6 +150,8 @@ func (p *Port) loop(ctx context.Context) error {
 	defer expiry.Stop()
 	p.askOwn = time.NewTimer(time.Hour)
 	defer p.askOwn.Stop()
+	p.retry = time.NewTimer(time.Hour)
+	defer p.retry.Stop()
 	if !p.askAt.IsZero() { // taken over
 		p.askOwn.Reset(time.Until(p.askAt))
 	}
@@ -158,6 +164,10 @@ func (p *Port) loop(ctx context.Context) error {
 		case <-p.askOwn.C:
 			p.askAt = time.Time{}
 			signal(p.own)
+		case <-p.retry.C:
+			if len(p.db.strays) > 0 {
+				signal(p.strays)
+			}
 		case <-p.notices.wake:
 			for _, a := range p.notices.take() {
 				p.announced(a)
@@ -245,8 +255,11 @@ func signal(c chan struct{}) {
 
 // How soon ospfd is asked what it holds of our own external LSAs: after a
 // withdrawal, to see whether it really let go; after an announcement that
-// came so soon that ospfd may have had nothing to change.
+// came so soon that ospfd may have had nothing to change. And of our words, after
+// a session began: an ospfd that hung may notice only then that the connection
+// before it has ended, and from FRR 10 on deletes with it what this one said.
 const (
+	checkBegun     = 3 * time.Second
 	checkWithdrawn = 3 * time.Second
 	checkAnnounced = 300 * time.Millisecond
 )
@@ -262,6 +275,11 @@ func (p *Port) announced(a machine.Announce) {
 	} else if wait = checkAnnounced; !p.db.withdraws(a.Addresses) {
 		return
 	}
+	p.askFor(wait)
+}
+
+// askFor has ospfd asked what it holds of our own after a wait, if not earlier.
+func (p *Port) askFor(wait time.Duration) {
 	if at := time.Now().Add(wait); p.askAt.IsZero() || at.Before(p.askAt) {
 		p.askAt = at
 		p.askOwn.Reset(wait)
@@ -286,18 +304,27 @@ func (p *Port) originate(a machine.Originate) {
 	if c == nil {
 		return
 	}
-	ifAddr, area, err := p.place(a.Ref.Scope)
+	o, err := p.origination(a.Ref, a.Body)
 	if err != nil {
 		p.calls.add(pending{client: c, ref: a.Ref, err: err})
 		return
 	}
-	b := make([]byte, ospfapi.LSAHeaderLen, ospfapi.LSAHeaderLen+len(a.Body)+advert.AuthLen)
-	b[3] = byte(a.Ref.Scope.Kind)
-	id := linkStateID(a.Ref)
-	b[4], b[5], b[6], b[7] = byte(id>>24), byte(id>>16), byte(id>>8), byte(id)
-	body := p.cfg.Keys().Sign(a.Body, origin(a.Ref, advert.RouterID(p.router.Load())))
-	call, err := c.Start(ospfapi.Originate{IfAddr: ifAddr, Area: area, LSA: append(b, body...)})
+	call, err := c.Start(o)
 	p.calls.add(pending{client: c, ref: a.Ref, call: call, err: err})
+}
+
+// origination is the request for an LSA, signed.
+func (p *Port) origination(ref machine.LSARef, content []byte) (ospfapi.Originate, error) {
+	ifAddr, area, err := p.place(ref.Scope)
+	if err != nil {
+		return ospfapi.Originate{}, err
+	}
+	b := make([]byte, ospfapi.LSAHeaderLen, ospfapi.LSAHeaderLen+len(content)+advert.AuthLen)
+	b[3] = byte(ref.Scope.Kind)
+	id := linkStateID(ref)
+	b[4], b[5], b[6], b[7] = byte(id>>24), byte(id>>16), byte(id>>8), byte(id)
+	body := p.cfg.Keys().Sign(content, origin(ref, advert.RouterID(p.router.Load())))
+	return ospfapi.Originate{IfAddr: ifAddr, Area: area, LSA: append(b, body...)}, nil
 }
 
 func (p *Port) flush(a machine.Flush) {
@@ -305,13 +332,18 @@ func (p *Port) flush(a machine.Flush) {
 	if c == nil {
 		return
 	}
-	ifAddr, area, err := p.place(a.Ref.Scope)
+	d, err := p.deletion(a.Ref)
 	if err != nil {
 		p.cfg.Log.Warn("an LSA cannot be deleted", "lsa", a.Ref, "err", err)
 		return
 	}
-	call, err := c.Start(ospfapi.Delete{Type: ospfapi.LSType(a.Ref.Scope.Kind), ID: linkStateID(a.Ref), IfAddr: ifAddr, Area: area})
+	call, err := c.Start(d)
 	p.calls.add(pending{client: c, ref: a.Ref, call: call, err: err, flush: true})
+}
+
+func (p *Port) deletion(ref machine.LSARef) (ospfapi.Delete, error) {
+	ifAddr, area, err := p.place(ref.Scope)
+	return ospfapi.Delete{Type: ospfapi.LSType(ref.Scope.Kind), ID: linkStateID(ref), IfAddr: ifAddr, Area: area}, err
 }
 
 func linkStateID(r machine.LSARef) uint32 { return advert.OpaqueType<<24 | r.ID&0xffffff }
@@ -384,7 +416,7 @@ func (p *Port) answered(ctx context.Context, w pending, err error) {
 	case w.flush:
 		if err == nil {
 			select {
-			case p.inbox <- func() { p.db.flushed(time.Now(), w.ref) }:
+			case p.inbox <- func() { p.flushed(w.ref) }:
 			case <-ctx.Done():
 			}
 		} else if !errors.Is(err, ospfapi.NoSuchLSA) {
@@ -394,7 +426,17 @@ func (p *Port) answered(ctx context.Context, w pending, err error) {
 		if unregistered(w.ref.Scope, err) {
 			signal(p.anew)
 		}
+		p.refused.Store(true)
+		select {
+		case p.inbox <- func() { p.db.refuse(w.ref) }:
+		case <-ctx.Done():
+		}
 		p.cfg.Emit(machine.OriginateDone{Ref: w.ref, Result: resultOf(err), Text: err.Error()})
+	case p.refused.Load(): // this one may have been, before
+		select {
+		case p.inbox <- func() { p.db.own(w.ref) }:
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -631,46 +631,140 @@ func BenchmarkSyncOf5000LSAs(b *testing.B) {
 	}
 }
 
-func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
-	var mu sync.Mutex
-	registered := 0
-	forgotten := false
-	srv := ospfapitest.NewServer(t, ospfapitest.Config{OnRequest: func(_ ospfapi.Header, r ospfapi.Request) (ospfapi.ErrCode, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch r.(type) {
-		case ospfapi.Register:
-			registered++
-			return ospfapi.OK, registered > 3 // ospfd takes a type twice, from FRR 10 on
-		case ospfapi.Originate:
-			return ospfapi.NoSuchInterface, forgotten && registered < 6 // and forgets it with whoever leaves first
+// live are the link state ids of our own LSAs of type 222 that would go on being
+// heard, with what they say.
+func live(srv *ospfapitest.Server) map[uint32]string {
+	m := map[uint32]string{}
+	for _, b := range srv.LSDB() {
+		id := uint32(b[4])<<24 | uint32(b[5])<<16 | uint32(b[6])<<8 | uint32(b[7])
+		if b[4] == advert.OpaqueType && uint16(b[0])<<8|uint16(b[1]) != ospfapitest.MaxAge && netip.AddrFrom4([4]byte(b[8:12])) == srv.RouterID() {
+			m[id] = string(b[ospfapi.LSAHeaderLen:])
 		}
-		return ospfapi.OK, false
-	}})
+	}
+	return m
+}
+
+func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
 	h := run(t, srv, nil)
 	h.expect("Synced{}")
 	before := machine.LSARef{Scope: machine.ASScope, ID: 2}
 	h.Do(machine.Originate{Ref: before, Body: nodeBody(t, "n1", 1)})
 	h.await("the echo", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })
-	mu.Lock()
-	forgotten = true
-	mu.Unlock()
-	srv.FlushOwn(advert.OpaqueType)
+	srv.ForgetTypes(advert.OpaqueType)
 	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
 	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
 	h.await("a refusal that passes", func(ev machine.Event) bool {
 		d, is := ev.(machine.OriginateDone)
 		return is && d.Result == machine.OriginateRetry
 	})
-	srv.Await(t, "the three types again", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return registered == 6
-	})
+	srv.Await(t, "the three types again", func() bool { return registrations(srv) == 6 })
 	h.await("that what was said before is gone", func(ev machine.Event) bool {
 		g, is := ev.(machine.LSAGone)
 		return is && g.Ref == before
 	})
-	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)}) // as the machine does a second later
+	next := machine.LSARef{Scope: machine.ASScope, ID: 3}
+	h.Do(machine.Originate{Ref: next, Body: nodeBody(t, "n1", 2)}) // as the machine does a second later
+	h.await("the echo", func(ev machine.Event) bool { s, is := ev.(machine.LSASeen); return is && s.Ref == next })
+}
+
+// An ospfd that hung notices the end of the connection before this one late, and
+// takes with it what this one has said.
+func TestWhatWasDeletedWithAnEarlierConnectionIsNoticed(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
+	h := run(t, srv, nil)
+	h.expect("Synced{}")
+	ref := machine.LSARef{Scope: machine.ASScope, ID: 2}
+	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
 	h.await("the echo", func(ev machine.Event) bool { _, is := ev.(machine.LSASeen); return is })
+	srv.FlushOwn(advert.OpaqueType) // without a word to us
+	h.await("that it is gone", func(ev machine.Event) bool { g, is := ev.(machine.LSAGone); return is && g.Ref == ref })
+}
+
+func registrations(srv *ospfapitest.Server) (n int) {
+	for _, r := range srv.Requests() {
+		if _, is := r.Request.(ospfapi.Register); is {
+			n++
+		}
+	}
+	return n
+}
+
+// ospfd from FRR 10 on keeps what it refused, and a DELETE of that does nothing.
+func TestAnLSAThatOSPFDForgotToBeItsOwnIsOverwrittenAndDeleted(t *testing.T) {
+	for _, signed := range []bool{false, true} {
+		for scope, s := range map[string]machine.Scope{"as": machine.ASScope, "area": {Kind: machine.ScopeArea, Area: area0}, "link": {Kind: machine.ScopeLink, Link: "eth0"}} {
+			t.Run(fmt.Sprintf("%s, signed %t", scope, signed), func(t *testing.T) {
+				var mu sync.Mutex
+				var flooded []string
+				srv := ospfapitest.NewServer(t, ospfapitest.Config{Interfaces: []ospfapitest.Interface{{Addr: if1, Area: area0, State: ospfapi.ISMPointToPoint}},
+					OnFlood: func(f ospfapitest.Flood) {
+						mu.Lock()
+						defer mu.Unlock()
+						flooded = append(flooded, string(f.LSA[ospfapi.LSAHeaderLen:]))
+					}})
+				h := run(t, srv, func(c *Config) {
+					if signed {
+						k := advert.Key{ID: 1, Secret: advert.Secret("sixteen octets, and more")}
+						c.Keys = func() advert.Keyring { return advert.Keyring{Send: k, Accept: []advert.Key{k}, Required: true} }
+					}
+				})
+				h.expect("Synced{}")
+				srv.ForgetTypes(advert.OpaqueType)
+				ref := machine.LSARef{Scope: s, ID: 1}
+				h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
+				h.await("a refusal that passes", func(ev machine.Event) bool {
+					d, is := ev.(machine.OriginateDone)
+					return is && d.Result == machine.OriginateRetry
+				})
+				// Nobody need ask for it.
+				srv.Await(t, "the three types again", func() bool { return registrations(srv) >= 6 })
+				srv.Await(t, "its end", func() bool { return len(live(srv)) == 0 })
+				h.await("that it is gone", func(ev machine.Event) bool { g, is := ev.(machine.LSAGone); return is && g.Ref == ref })
+				mu.Lock()
+				defer mu.Unlock()
+				if len(flooded) < 2 {
+					t.Errorf("flooded %q, want an LSA and its end", flooded)
+				}
+				for _, body := range flooded {
+					if strings.Contains(body, "n1") {
+						t.Errorf("neighbours are told the old words: %q", body)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Of an earlier life or connection, of which the machine says that it is to go.
+func TestAnLSAThatNobodyOwnsIsOverwrittenAndDeleted(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{})
+	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
+	srv.Abandon(ospfapitest.NewLSA(ospfapi.OpaqueAS, linkStateID(ref), srv.RouterID(), firstSeq, nodeBody(t, "n1", 1)))
+	h := run(t, srv, nil)
+	h.expect("Synced{}")
+	if len(live(srv)) != 1 {
+		t.Fatal("it has gone without being deleted")
+	}
+	h.Do(machine.Flush{Ref: ref})
+	srv.Await(t, "its end", func() bool { return len(live(srv)) == 0 })
+	h.await("that it is gone", func(ev machine.Event) bool { g, is := ev.(machine.LSAGone); return is && g.Ref == ref })
+}
+
+// A client that dies leaves some LSAs to ospfd before FRR 8.3, where nothing can be
+// done: then nobody is told that they are gone.
+func TestWhatCannotBeDeletedIsNotTakenForGone(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{Dialect: &ospfapi.FRR75, Interfaces: []ospfapitest.Interface{{Addr: if1, Area: area0, State: ospfapi.ISMPointToPoint}},
+		Neighbors: []ospfapitest.Neighbor{{IfAddr: if1, Addr: if2, RouterID: r2, State: ospfapi.NSMFull}}})
+	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
+	srv.Abandon(ospfapitest.NewLSA(ospfapi.OpaqueAS, linkStateID(ref), srv.RouterID(), firstSeq, nodeBody(t, "n1", 1)))
+	h := run(t, srv, nil)
+	h.expect("Synced{}")
+	h.Do(machine.Flush{Ref: ref})
+	srv.Await(t, "a second look", func() bool { return strings.Contains(h.log.String(), "cannot be deleted") })
+	for _, ev := range h.words() {
+		if strings.HasPrefix(ev, "LSAGone") {
+			t.Errorf("the machine is told that it is gone: %s", ev)
+		}
+	}
 }

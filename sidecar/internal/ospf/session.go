@@ -159,6 +159,7 @@ func (p *Port) open(ctx context.Context, end context.CancelCauseFunc, c *ospfapi
 		p.router.Store(uint32(advert.RouterIDFrom(standing.Router)))
 		p.client.Store(c) // first: the answers to OSPFUp find it
 		p.db.begin(*standing, c.Dialect().SyncState, end)
+		p.askFor(checkBegun)
 	})
 	if err := p.sync(ctx, c); err != nil {
 		return err
@@ -181,15 +182,25 @@ func (p *Port) follow(ctx context.Context, c *ospfapi.Client) error {
 			}
 			continue
 		case <-p.anew: // another client took our types along
-			p.cfg.Log.Warn("ospfd has forgotten our opaque types: registering them again; does another client of its OSPF-API use type 222?")
-			if err := registerAll(ctx, c); err != nil {
+			if err := p.reregister(ctx, c); err != nil {
 				return err
 			}
-			// What was said before went with the types, and ospfd tells us of its
-			// own deletions a minute later.
-		case <-p.own: // what became of our announcements
+			continue
+		case <-p.strays: // LSAs that it may not own are to go
+			select {
+			case <-p.anew:
+				if err := p.reregister(ctx, c); err != nil {
+					return err
+				}
+			default:
+			}
+			if err := p.bury(ctx, c); err != nil {
+				return err
+			}
+			continue
+		case <-p.own: // what became of our announcements, and of our words
 			// Its answers come as updates; what is gone is not mentioned.
-			f := ospfapi.Filter{Types: ospfapi.MaskOf(ospfapi.ASExternalLSA, ospfapi.NSSALSA), Origin: ospfapi.Self}
+			f := ospfapi.Filter{Types: ownTypes, Origin: ospfapi.Self}
 			if err := c.SyncLSDB(ctx, f); err != nil {
 				return err
 			}
@@ -200,6 +211,21 @@ func (p *Port) follow(ctx context.Context, c *ospfapi.Client) error {
 			return err
 		}
 	}
+}
+
+// reregister registers our types again with an ospfd that forgot them.
+func (p *Port) reregister(ctx context.Context, c *ospfapi.Client) error {
+	p.cfg.Log.Warn("ospfd has forgotten our opaque types: registering them again; does another client of its OSPF-API use type 222?")
+	if err := registerAll(ctx, c); err != nil {
+		return err
+	}
+	// What was said before went with the types, and ospfd tells us of its own
+	// deletions a minute later.
+	if err := p.sync(ctx, c); err != nil {
+		return err
+	}
+	p.tell(p.db.doubtAll)
+	return nil
 }
 
 // usable says why ospfd can no longer be used, nil if it can or does not tell.
