@@ -344,11 +344,15 @@ type Service struct {
 	Addresses    []netip.Addr  `json:"addresses,omitempty"`
 	Claim        Claim         `json:"claim"`
 	Seen         Claim         `json:"seen"` // the best claim this node has seen from anyone: its acknowledgement
-	Pin          Pin           `json:"pin"`
-	Hold         Hold          `json:"hold"`
-	Freeze       Hold          `json:"freeze,omitzero"` // nobody starts or stops it while On
-	Digest       Digest        `json:"digest"`
-	Flags        Flags         `json:"flags"`
+	// Floor is the highest claim this node has ever acknowledged, or may have
+	// before its start, where that is above Seen: under a lower one nobody starts
+	// who needs its acknowledgement.
+	Floor  Claim  `json:"floor,omitzero"`
+	Pin    Pin    `json:"pin"`
+	Hold   Hold   `json:"hold"`
+	Freeze Hold   `json:"freeze,omitzero"` // nobody starts or stops it while On
+	Digest Digest `json:"digest"`
+	Flags  Flags  `json:"flags"`
 }
 
 // Flags are the header flags of a service's body.

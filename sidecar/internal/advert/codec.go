@@ -39,6 +39,7 @@ const (
 	tlvDigest        tlv = 14
 	tlvHold          tlv = 15
 	tlvFreeze        tlv = 16
+	tlvFloor         tlv = 17
 	tlvHost          tlv = 20
 	tlvVersion       tlv = 21
 	tlvWeb           tlv = 22
@@ -155,6 +156,9 @@ func (s *Service) Append(dst []byte) ([]byte, error) {
 	if s.Seen != 0 {
 		w.put(tlvSeen, u64(uint64(s.Seen)))
 	}
+	if s.Floor != 0 {
+		w.put(tlvFloor, u64(uint64(s.Floor)))
+	}
 	if s.Pin.Number != 0 {
 		v := append(u64(s.Pin.Number), u32(uint32(s.Pin.Target))...)
 		v = append(v, u32(s.Pin.Left)...)
@@ -171,7 +175,7 @@ func (s *Service) Append(dst []byte) ([]byte, error) {
 func (s Service) LargestSize() int {
 	s.Failure = Failure{Code: FailOther, Text: strings.Repeat("x", MaxText)}
 	s.LastCheck = time.UnixMilli(1)
-	s.Claim, s.Seen = 1, 1
+	s.Claim, s.Seen, s.Floor = 1, 1, 1
 	s.Pin, s.Hold, s.Freeze = Pin{Number: 1}, Hold{Number: 1}, Hold{Number: 1}
 	w, err := s.Append(nil)
 	if err != nil {
@@ -423,6 +427,10 @@ func (s *Service) set(t tlv, v []byte) (err error) {
 	case tlvSeen:
 		if err = want(v, 8); err == nil {
 			s.Seen = Claim(binary.BigEndian.Uint64(v))
+		}
+	case tlvFloor:
+		if err = want(v, 8); err == nil {
+			s.Floor = Claim(binary.BigEndian.Uint64(v))
 		}
 	case tlvPin:
 		if err = want(v, 20); err == nil {

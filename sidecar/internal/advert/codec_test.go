@@ -50,6 +50,9 @@ var goldens = []struct {
 	{"service-acknowledging", "a resource that repeats the claim it has seen", advert.Body{Service: &advert.Service{
 		Stamp: advert.Stamp{Incarnation: 1016193600, Generation: 8}, Name: "disk", Preference: 100, State: advert.Stopped,
 		Seen: advert.NewClaim(43, rid("10.0.0.2")), Flags: advert.FlagStrict | advert.FlagHolding}}},
+	{"service-floor", "a resource that nobody claims now, and whose claims go on above the one acknowledged last", advert.Body{Service: &advert.Service{
+		Stamp: advert.Stamp{Incarnation: 1016193600, Generation: 8}, Name: "disk", Preference: 100, State: advert.Stopped,
+		Floor: advert.NewClaim(9004, rid("10.0.0.3")), Flags: advert.FlagStrict}}},
 	{"service-starting", "a claim that waits", advert.Body{Service: &advert.Service{
 		Stamp: advert.Stamp{Incarnation: 1016193600, Generation: 9}, Name: "disk", Preference: 100, State: advert.Starting, Step: advert.StepClaim,
 		Claim: advert.NewClaim(43, rid("10.0.0.2")), Seen: advert.NewClaim(43, rid("10.0.0.2")), Flags: advert.FlagStrict}}},
@@ -254,7 +257,7 @@ func TestTheLargestServiceThatFitsIsTheLargestThatIsSaid(t *testing.T) {
 		t.Fatalf("16 IPv4 addresses and 8 of the longest dependencies take %d bytes", size)
 	}
 	s.Failure = advert.Failure{Code: advert.FailOther, Text: strings.Repeat("y", 500)}
-	s.Claim, s.Seen, s.Pin, s.Hold, s.Freeze, s.LastCheck = 1, 2, advert.Pin{Number: 1}, advert.Hold{Number: 1}, advert.Hold{Number: 1}, time.UnixMilli(5)
+	s.Claim, s.Seen, s.Floor, s.Pin, s.Hold, s.Freeze, s.LastCheck = 1, 2, 3, advert.Pin{Number: 1}, advert.Hold{Number: 1}, advert.Hold{Number: 1}, time.UnixMilli(5)
 	b, err := s.Append(nil)
 	if err != nil || len(b) != size {
 		t.Errorf("%d bytes (%v), foretold %d", len(b), err, size)

@@ -56,6 +56,7 @@ func (s *Service) text() string {
 	add(s.Group != "", "group %s", s.Group)
 	add(len(s.Dependencies) > 0, "depends on %s", strings.Join(s.Dependencies, " "))
 	add(s.Claim != 0 || s.Seen != 0, "claim %s, seen %s", s.Claim, s.Seen)
+	add(s.Floor != 0, "claims up to %d were acknowledged", s.Floor.Counter())
 	add(s.Pin.Number != 0, "pin %d to %s, %d s left, void %t", s.Pin.Number, s.Pin.Target, s.Pin.Left, s.Pin.Void)
 	add(s.Hold.Number != 0, "hold %d, on %t", s.Hold.Number, s.Hold.On)
 	add(s.Freeze.Number != 0, "freeze %d, on %t", s.Freeze.Number, s.Freeze.On)

@@ -444,7 +444,7 @@ func (n *Node) mayBegin(s *service) (clear, forAWhile bool) {
 	u := n.unit(s)
 	lost := slices.ContainsFunc(u.members, func(m *service) bool { return len(m.lost) > 0 })
 	if u.strict() {
-		return !lost && u.ranked().acknowledged(s.claim), false
+		return !lost && u.ranked().acknowledged(s.claim) && n.outdone(u, s.claim) == nil, false
 	}
 	if !s.cfg.Overlap && !s.waited {
 		for r := range u.busy {
@@ -454,6 +454,50 @@ func (n *Node) mayBegin(s *service) (clear, forAWhile bool) {
 		}
 	}
 	return !lost || s.cfg.Overlap || s.cfg.Way != WayAlias, false
+}
+
+// floor is the highest claim of the unit that this node has acknowledged. After
+// a start it is the highest that it may have: so much is on disk.
+func (u unit) floor() (highest advert.Claim) {
+	for _, m := range u.members {
+		highest = max(highest, m.floor)
+	}
+	return highest
+}
+
+// outdone is who has acknowledged a higher claim than this one before, of those
+// whose acknowledgement it needs; nil if nobody has. Two majorities share a
+// node. So of what only a majority starts every claim that was started under is
+// known to one of those who acknowledge the next, also where whoever claims was
+// parted from all who had it, and they have restarted since: their word stands
+// on their disks, and comes with their acknowledgement. A claim that is outdone
+// is not started under, so that claims rise (SRRD_CLAIM).
+//
+// It is asked for only where all have acknowledged the claim. Two claimants that
+// do not hear each other would else outdo each other over a third without end:
+// so one of them must have let go before the other claims anew.
+func (n *Node) outdone(u unit, claim advert.Claim) *peer {
+	if u.wanted() == 0 {
+		return nil
+	}
+	var by *peer
+	highest := claim
+	for r := range u.rivals {
+		for _, o := range r.offers {
+			if asked, _ := o.asked(); asked && o.said.Floor > highest {
+				highest, by = o.said.Floor, r.peer
+			}
+		}
+	}
+	return by
+}
+
+// mustClaimAnew reports whether nothing stands in the way of a start but that
+// its claim is outdone.
+func (n *Node) mustClaimAnew(s *service) bool {
+	u := n.unit(s)
+	lost := slices.ContainsFunc(u.members, func(m *service) bool { return len(m.lost) > 0 })
+	return u.strict() && !lost && u.ranked().acknowledged(s.claim) && n.outdone(u, s.claim) != nil
 }
 
 // bestClaim is the claim this node acknowledges: that of the best claimant it

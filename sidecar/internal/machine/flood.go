@@ -228,6 +228,9 @@ func (n *Node) advert(s *service) advert.Service {
 			given = s.topic.words.Seen
 		}
 		a.Seen = n.acknowledged(u, given)
+		if floor := u.floor(); u.wanted() > 0 && floor > a.Seen {
+			a.Floor = floor
+		}
 	}
 	if a.Pin.Left != 0 && !a.Pin.Void {
 		a.Pin.Left = max(1, uint32(s.pinEnds.Sub(n.now)/time.Second))
@@ -260,7 +263,7 @@ func sameWords(a, b *advert.Service) bool {
 	return a.Stamp == b.Stamp && a.Name == b.Name && a.Group == b.Group && slices.Equal(a.Dependencies, b.Dependencies) &&
 		a.Preference == b.Preference && a.State == b.State && a.Step == b.Step && a.Failure == b.Failure &&
 		a.Interval == b.Interval && a.LastCheck == b.LastCheck && slices.Equal(a.Addresses, b.Addresses) &&
-		a.Claim == b.Claim && a.Seen == b.Seen && a.Pin == b.Pin && a.Hold == b.Hold && a.Freeze == b.Freeze &&
+		a.Claim == b.Claim && a.Seen == b.Seen && a.Floor == b.Floor && a.Pin == b.Pin && a.Hold == b.Hold && a.Freeze == b.Freeze &&
 		a.Digest == b.Digest && a.Flags == b.Flags
 }
 
@@ -374,6 +377,7 @@ func (n *Node) sayService(s *service, a advert.Service, content []byte) {
 		n.note(LevelError, s.name, err.Error())
 		return
 	}
+	s.floor = max(s.floor, a.Seen)
 	t := s.topic
 	t.content, t.checked, t.stampAt = content, a.LastCheck, n.now
 	t.differs, t.turn = time.Time{}, time.Time{}

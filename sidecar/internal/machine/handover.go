@@ -67,6 +67,9 @@ func HandOver(c *handover.Codec) {
 func (n *Node) Resumed() {
 	for _, s := range n.services {
 		n.bind(s)
+		if s.topic != nil { // of a build that did not keep the floor
+			s.floor = max(s.floor, s.topic.words.Seen)
+		}
 	}
 }
 

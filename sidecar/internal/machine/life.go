@@ -192,6 +192,26 @@ func (n *Node) newClaim(s *service) {
 	s.claim = advert.NewClaim(counter+1, n.router)
 }
 
+// claimAnew gives all of the unit that has not begun here a claim above every
+// counter seen: what the acknowledgements told is among these (see outdone).
+func (n *Node) claimAnew(s *service) {
+	u := n.unit(s)
+	by, counter := n.outdone(u, s.claim), uint32(0)
+	for _, m := range u.members {
+		counter = max(counter, m.counter)
+	}
+	claim := advert.NewClaim(counter+1, n.router)
+	for _, m := range u.members {
+		m.counter = counter + 1
+		n.reserveClaims(m)
+		if m.phase == phaseClaim || m.phase == phaseDependencies || m == s {
+			m.claim = claim
+			n.touch(m)
+		}
+	}
+	n.note(LevelInfo, s.name, fmt.Sprintf("claims it anew (%s): %s has acknowledged a higher claim before", s.claim, n.hostOf(by.id)))
+}
+
 func (n *Node) dropClaim(s *service) {
 	n.note(LevelInfo, s.name, "gives up its claim: "+s.verdict.Why.String())
 	s.claim, s.stoodStill = 0, false

@@ -175,6 +175,7 @@ func (n *Node) hearService(p *peer, ref LSARef, said *advert.Service, again bool
 	// given twice; whether a pin or hold applies is another question.
 	n.sawClaim(s, said.Claim)
 	n.sawClaim(s, said.Seen)
+	n.sawClaim(s, said.Floor)
 	switch {
 	case said.Stamp.Newer(o.said.Stamp):
 		if !said.Flags.Has(advert.FlagMayStillRun) || inTheWay(said.State, said.Step) && said.Claim != o.said.Claim {

@@ -129,6 +129,7 @@ const (
 	onRun                           // verdict: run
 	onNotRun                        // verdict: stand or stop
 	onClear                         // nobody stands in the way of the claim
+	onOutdone                       // nothing does but that a majority knows of a higher claim
 	onDone                          // the primitive of this phase is done
 	onDoneAdoptable                 // it says running, and no better claimant has it
 	onFailed                        // it failed
@@ -154,7 +155,7 @@ const (
 )
 
 var stimulusWords = [stimulusCount]string{"unwanted", "enabled", "replaced", "found", "found, not in sync in time", "ready", "ready again", "ospf lost", "echo", "echo, stop failed before",
-	"no echo", "refused", "run", "not run", "clear", "done", "done, adoptable", "failed", "timed out", "unknown",
+	"no echo", "refused", "run", "not run", "clear", "outdone", "done", "done, adoptable", "failed", "timed out", "unknown",
 	"addresses on", "address error", "/32 seen", "/32 unseen", "late", "off", "off after failure", "off late", "broken", "recoverable", "dependencies started", "no dependents", "run again", "successor announced", "retry", "reactivate"}
 
 func (s stimulus) String() string { return stimulusWords[s] }
@@ -203,9 +204,11 @@ var life = [...]row{
 	{phaseStopped, onRun, phaseClaim, (*Node).makeClaim},
 
 	{phaseClaim, onNotRun, phaseStopped, (*Node).dropClaim},
+	{phaseClaim, onOutdone, phaseClaim, (*Node).claimAnew},
 	{phaseClaim, onClear, phaseDependencies, nil},
 
 	{phaseDependencies, onNotRun, phaseStopped, (*Node).dropClaim},
+	{phaseDependencies, onOutdone, phaseClaim, (*Node).claimAnew},
 	{phaseDependencies, onDependencies, phaseAddresses, (*Node).begin},
 
 	{phaseAddresses, onNotRun, phaseOff, (*Node).off},

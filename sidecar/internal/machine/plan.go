@@ -139,6 +139,8 @@ func (n *Node) holds(s *service, on stimulus) bool {
 		return s.verdict.Want != WantRun && s.verdict.Want != WantStay
 	case onClear:
 		return n.clear(s)
+	case onOutdone:
+		return n.mustClaimAnew(s)
 	case onDone:
 		return outcome(OutcomeDone)
 	case onDoneAdoptable:

@@ -203,15 +203,21 @@ func (n *Node) fenced(s *service, o *op, e PrimitiveDone) {
 	n.touchGroup(s)
 }
 
-// majority reports whether this node sees more than half of the members a
-// strict service has, itself included; how many, otherwise.
-func (n *Node) majority(u unit) (ok bool, have, of int) {
+// wanted is how many members the unit has of which only a majority runs it; 0:
+// any node may.
+func (u unit) wanted() (of int) {
 	for _, m := range u.members {
 		if m.cfg != nil {
 			of = max(of, m.cfg.Members)
 		}
 	}
-	if of == 0 {
+	return of
+}
+
+// majority reports whether this node sees more than half of the members a
+// strict service has, itself included; how many, otherwise.
+func (n *Node) majority(u unit) (ok bool, have, of int) {
+	if of = u.wanted(); of == 0 {
 		return true, 0, 0
 	}
 	have = 1 + u.ranked().counting

@@ -71,6 +71,7 @@ type service struct {
 	shot    map[RouterID]MayRunMark // fenced, see settledBy
 	counter uint32                  // the highest claim counter seen or used
 	reserve uint32                  // claims up to here are on disk as used
+	floor   advert.Claim            // the highest this node has acknowledged; after a start, any that it may have
 	pin     advert.Pin
 	pinEnds time.Time // of a timed pin
 	pinSeen bool      // the pin's target has been a candidate since
@@ -173,6 +174,9 @@ func (s *service) remember(m ServiceMemory) {
 		s.operator, s.disabled = true, !*m.Enabled
 	}
 	s.counter, s.reserve = m.Counter, m.Counter
+	if m.Counter > 0 {
+		s.floor = advert.NewClaim(m.Counter, ^RouterID(0))
+	}
 	switch {
 	case m.Pin.Left == 0 || m.Pin.Void:
 		s.pin = m.Pin

@@ -359,6 +359,8 @@ func (w *world) said(line string, m *mate, f []string) advert.Service {
 			s.Claim = claim(next())
 		case "seen":
 			s.Seen = claim(next())
+		case "acknowledged": // before
+			s.Floor = claim(next())
 		case "preference":
 			s.Preference = uint8(w.number(next()))
 		case "holding":

@@ -130,6 +130,7 @@ func (s *Sim) checkStart(h *host, a machine.RunPrimitive) {
 	}
 	s.checkGuarded(h, c)
 	s.checkAwake(h, c)
+	s.checkRises(h, c, a.Env.Claim, again)
 	for _, x := range a.Env.Addresses {
 		if _, stolen := h.stolen[x]; !h.kernel[x] && !stolen {
 			s.violate("%s starts %s before %s is on the node", h.name, a.Service, x)
@@ -207,6 +208,18 @@ func (s *Sim) checkGuarded(h *host, c *machine.Service) {
 			s.violate("%s starts %s while %s runs it, in spite of fence or members", h.name, c.Name, other.name)
 		}
 	}
+}
+
+// checkRises: what only a majority starts is started under ever higher claims,
+// so that storage can fence by them; as long as no node has lost its memory.
+func (s *Sim) checkRises(h *host, c *machine.Service, claim advert.Claim, again bool) {
+	if c.Members == 0 || slices.ContainsFunc(s.hosts, func(h *host) bool { return h.forgot || h.behind }) {
+		return
+	}
+	if last := s.highest[c.Name]; claim < last || claim == last && !again {
+		s.violate("%s starts %s under claim %s, after it was started under %s", h.name, c.Name, claim, last)
+	}
+	s.highest[c.Name] = max(s.highest[c.Name], claim)
 }
 
 // checkAwake: a node that stood still for longer than lost_hold starts no strict

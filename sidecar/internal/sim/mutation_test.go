@@ -42,6 +42,11 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a group has one holder", "unit.go", "\t\tc.has = max(c.has, has(o.said.State))\n", "\t\tc.has = has(o.said.State)\n"},
 	// Claims.
 	{"a claim is above all that were seen", "life.go", "s.claim = advert.NewClaim(counter+1, n.router)", "s.claim = advert.NewClaim(1, n.router)"},
+	{"what only a majority starts, it starts under no claim that one of it has outdone", "decide.go", "asked && o.said.Floor > highest", "asked && o.said.Floor > highest && false"},
+	{"what was acknowledged is told with what is said later", "flood.go", "\ts.floor = max(s.floor, a.Seen)\n", ""},
+	{"who is not acknowledged by all outdoes nobody", "decide.go", "\treturn u.strict() && !lost && u.ranked().acknowledged(s.claim) && n.outdone", "\treturn u.strict() && !lost && n.outdone"},
+	{"and what may have been before a start", "service.go", "\t\ts.floor = advert.NewClaim(m.Counter, ^RouterID(0))\n", ""},
+	{"who is outdone claims above what it was told", "peer.go", "\tn.sawClaim(s, said.Floor)\n", ""},
 	{"claims are reserved on disk", "service.go", "\ts.counter, s.reserve = m.Counter, m.Counter\n", ""},
 	// In the way.
 	{"a strict service waits for acknowledgement", "rank.go", "return rk.hindering == 0 && rk.seen[c] == rk.asked", "return rk.hindering == 0"},
@@ -110,8 +115,9 @@ func TestEveryMistakeStandsOnce(t *testing.T) {
 
 // told are the rules that no schedule can show to be broken, and the stories
 // of the machine do: who claims yields to a better claimant, whatever a third
-// acknowledges for the moment it takes.
-var told = []string{"the best claim is acknowledged"}
+// acknowledges for the moment it takes, and claims that outdo each other soon
+// end where flooding takes no time to speak of.
+var told = []string{"the best claim is acknowledged", "who is not acknowledged by all outdoes nobody"}
 
 // TestAPlantedMistakeIsCaught builds the simulator over each and expects the
 // random schedules, or what no schedule at peace can show, to fail.

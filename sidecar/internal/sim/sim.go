@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/srrd/srrd/sidecar/internal/advert"
 	"github.com/srrd/srrd/sidecar/internal/machine"
 )
 
@@ -72,6 +73,7 @@ type Sim struct {
 	trace      strings.Builder
 	violations []string
 	starts     map[startKey]startMark
+	highest    map[string]advert.Claim // that a majority's service was started under
 	sites      []site
 	suspects   []*host       // whose routes and processes changed in this event
 	lastIO     time.Duration // the last start or stop
@@ -86,7 +88,7 @@ func New(o Options) *Sim {
 	if o.Detect == 0 {
 		o.Detect = 100 * time.Millisecond
 	}
-	s := &Sim{opt: o, rng: o.Seed*0x9e3779b97f4a7c15 + 1, now: Epoch, starts: map[startKey]startMark{}}
+	s := &Sim{opt: o, rng: o.Seed*0x9e3779b97f4a7c15 + 1, now: Epoch, starts: map[startKey]startMark{}, highest: map[string]advert.Claim{}}
 	s.nodes, s.ids = len(o.Nodes), map[lsaKey]int{}
 	for i, c := range o.Nodes {
 		if c.Host == "" {

@@ -150,6 +150,9 @@ func Body(b advert.Body) string {
 		if s.Seen != 0 {
 			w += ", seen " + s.Seen.String()
 		}
+		if s.Floor != 0 {
+			w += fmt.Sprintf(", acknowledged up to %d", s.Floor.Counter())
+		}
 		if f := s.Flags &^ (advert.FlagCritical | advert.FlagStrict | advert.FlagOverlap); f != 0 {
 			w += ", " + f.String()
 		}
