@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,18 +27,7 @@ func TestBadInput(t *testing.T) {
 	c.elected("web")
 
 	c.sub("malformed and foreign LSAs of another client are shown, and harm nothing", func(c *cluster) {
-		rows, err := c.opaque("n1", "10.255.1.1")
-		c.must(err)
-		var real []byte
-		for _, r := range rows {
-			if strings.Contains(r.Gist, "service web") {
-				real, err = hex.DecodeString(r.Body.Data)
-				c.must(err)
-			}
-		}
-		if real == nil {
-			c.Fatalf("no LSA of web among %v", rows)
-		}
+		_, real := c.bodyOf("n1", "10.255.1.1", "service web")
 		s := c.stranger("r0")
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -114,15 +102,12 @@ func TestBadInput(t *testing.T) {
 		c.must(os.Remove(filepath.Join(dir, "early.yaml")))
 		c.must(os.WriteFile(filepath.Join(dir, "late.yaml"), []byte("addresses: 10.250.5.9\ndir: "+c.lab.Vars("n2").Dir+"/service\n"), 0o644))
 		c.does("n2", "reload")
-		s := c.awaitService("n2", "late", "stands back", func(s service) error {
-			if s.Reason != "address-taken" {
-				return fmt.Errorf("%s: %s", s.Reason, s.Why)
+		c.awaitService("n2", "late", "stands back, because early has the address", func(s service) error {
+			if s.State != "stopped" || s.Reason != "address-taken" || !strings.Contains(s.Why, "early") {
+				return fmt.Errorf("%s, %s: %s", s.State, s.Reason, s.Why)
 			}
 			return nil
 		})
-		if !strings.Contains(s.Why, "early") || s.State != "stopped" {
-			c.Errorf("%s, %q; want stopped, because early has the address", s.State, s.Why)
-		}
 		c.awaitHolder("early", "n1")
 		c.does("n1", "service early stop")
 	})

@@ -68,7 +68,7 @@ func (c *cluster) unpinned(services ...string) {
 }
 
 func TestBooting(t *testing.T) {
-	s := services{"web": "addresses: 10.250.7.1\n", "disk": "best_effort: yes\nlost_hold: 1s\n"}
+	s := services{"web": "addresses: 10.250.7.1\n", "disk": "lost_hold: 5s\n"}
 	topo := threeNodes(s)
 	c := up(t, topo)
 	c.settled("web", "disk")
@@ -79,7 +79,7 @@ func TestBooting(t *testing.T) {
 	joins := func(c *cluster, boot func()) {
 		c.Helper()
 		before := map[string]int{"web": c.starts("web"), "disk": c.starts("disk")}
-		c.kill("n1", c.daemonsOf("n1")...)
+		c.powerOff("n1") // or it would find itself alone for a moment, and take what it may
 		c.awaitStatus("n2", "n1", "unreachable")
 		boot()
 		c.settled("web", "disk")
@@ -141,9 +141,7 @@ func TestBooting(t *testing.T) {
 		}
 		c.unpinned("web", "disk") // who remembers the pin still would give it out again
 		hosts := append([]string{"r0"}, c.nodes...)
-		for _, h := range hosts {
-			c.kill(h, c.daemonsOf(h)...)
-		}
+		c.powerOff(hosts...)
 		before := map[string]int{"web": c.starts("web"), "disk": c.starts("disk")}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,17 @@ func (c *cluster) remains(node string) string {
 	return strings.Join(all, "\n")
 }
 
+// withdrawn waits until zebra has taken a dead srrd's routes out of the kernel.
+func (c *cluster) withdrawn(node string) {
+	c.Helper()
+	c.await("zebra of "+node+" has withdrawn the routes of srrd", func() error {
+		if left := c.exec(node, "sh", "-c", "ip route show table all proto zebra | grep -w 10.250.8 || true"); left != "" {
+			return fmt.Errorf("there is %s", left)
+		}
+		return nil
+	})
+}
+
 func TestCleanup(t *testing.T) {
 	c := up(t, patient(twoNodes(services{
 		"web":   "addresses: 10.250.8.1\npreference: {{if eq .Host \"n1\"}}200{{else}}50{{end}}\n",
@@ -61,6 +73,7 @@ func TestCleanup(t *testing.T) {
 	// The alias has a lifetime of seconds, its service's mark has none.
 	c.sub("a dry run says what would go, and touches nothing", func(c *cluster) {
 		c.kill("n1", "srrd")
+		c.withdrawn("n1")
 		before := c.remains("n1")
 		out := c.cleanup("n1", "--dry-run", "--stop")
 		for _, want := range []string{"stop primitive of service web", "stop primitive of service disk", "address 10.250.8.1", "`" + network, "srrd.vty"} {
@@ -132,6 +145,7 @@ func TestCleanup(t *testing.T) {
 		}
 		c.kill("n1", "srrd")
 		c.cleanup("n1", "--stop")
+		c.withdrawn("n1")
 		if left := c.remains("n1"); left != "" {
 			c.Errorf("it is left:\n%s", left)
 		}
@@ -149,6 +163,7 @@ func TestCleanup(t *testing.T) {
 		c.awaitHolder("disk", "n1")
 		c.hook("n1", "disk", "stop", "echo no way; exit 1\n")
 		c.kill("n1", "srrd")
+		c.withdrawn("n1")
 		out, err := c.srrdErr("n1", "cleanup", "--stop")
 		if err == nil || !strings.Contains(out, "service disk may still run") || !strings.Contains(out, "no way") {
 			c.Errorf("%v\n%s", err, out)

@@ -51,7 +51,8 @@ func upWith(t *testing.T, topo *lab.Topology, o lab.Options) *cluster {
 	calm(topo)
 	o.Name = fmt.Sprintf("e%d-%d", os.Getpid(), labs.Add(1))
 	o.Binaries = cmp.Or(o.Binaries, programs)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	// On a LAN without BFD the routers wait 40 s for a designated router first.
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	l, err := lab.Up(ctx, topo, o)
 	if err != nil {
@@ -377,6 +378,25 @@ func (c *cluster) moves(name, to string) {
 	c.awaitHolder(name, to)
 }
 
+// joined waits until every node has told its services of all their peers: the
+// last primitives that run of themselves once a cluster has come together.
+func (c *cluster) joined(names ...string) {
+	c.Helper()
+	for _, name := range names {
+		for _, n := range c.nodes {
+			c.await(fmt.Sprintf("%s on %s was told of its peers", name, n), func() error {
+				all := c.primitives(name, n)
+				for _, peer := range c.others(n) {
+					if !slices.ContainsFunc(all, func(r ran) bool { return r.primitive == "join" && r.peer == peer && r.moment == "end" }) {
+						return fmt.Errorf("not of %s: %v", peer, order(all))
+					}
+				}
+				return nil
+			})
+		}
+	}
+}
+
 // settled waits until every node counts every other's offer of the services
 // as a candidate.
 func (c *cluster) settled(names ...string) {
@@ -554,6 +574,25 @@ func (c *cluster) kill(host string, daemons ...string) {
 	c.Helper()
 	for _, d := range daemons {
 		c.must(c.lab.Kill(host, d, syscall.SIGKILL))
+	}
+}
+
+// powerOff kills all daemons of hosts at once, as those who look at the cluster
+// see it: what one of them still sees of the others' end, or of its own, moves
+// nothing.
+func (c *cluster) powerOff(hosts ...string) {
+	c.Helper()
+	daemons := map[string][]string{}
+	for _, h := range hosts {
+		daemons[h] = c.daemonsOf(h)
+	}
+	for _, h := range hosts {
+		if slices.Contains(daemons[h], "srrd") {
+			c.must(c.lab.Freeze(h, "srrd"))
+		}
+	}
+	for _, h := range hosts {
+		c.kill(h, daemons[h]...)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestThreeNodesOnTwoSubnetsAreOneCluster(t *testing.T) {
 	c.sub("a move for a time ends by itself and a symmetric service stays", func(c *cluster) {
 		from := c.elected("web")
 		to := c.others(from)[1]
-		c.answers(from, "service web move "+to+" for 1s", "moved to "+to+" for 1s")
+		c.answers(from, "service web move "+to+" for 8s", "moved to "+to+" for 8s")
 		c.awaitHolder("web", to)
 		for _, n := range c.nodes {
 			c.awaitService(n, "web", "has no pin", func(s service) error {
@@ -80,7 +80,7 @@ func TestThreeNodesOnTwoSubnetsAreOneCluster(t *testing.T) {
 
 	c.sub("a move of an asymmetric service for a time fails back when it ends", func(c *cluster) {
 		c.awaitHolder("prime", "n1")
-		c.answers("n2", "service prime move n3 for 2s", "moved to n3 for 2s")
+		c.answers("n2", "service prime move n3 for 8s", "moved to n3 for 8s")
 		c.awaitHolder("prime", "n3")
 		c.awaitHolder("prime", "n1")
 	})
@@ -91,10 +91,12 @@ func TestThreeNodesOnTwoSubnetsAreOneCluster(t *testing.T) {
 		c.answers(asked, "service web stop", "no node runs it until start")
 		c.awaitHolder("web", "")
 		for _, n := range c.nodes {
-			s := c.awaitState(n, "web", "active/stopped")
-			if s.Reason != "stopped-by-operator" || !s.Hold.On {
-				c.Errorf("%s: reason %q, hold %v; want stopped-by-operator", n, s.Reason, s.Hold.On)
-			}
+			c.awaitService(n, "web", "is active/stopped, by the operator", func(s service) error {
+				if s.Config+"/"+s.State != "active/stopped" || s.Reason != "stopped-by-operator" || !s.Hold.On {
+					return fmt.Errorf("%s/%s, reason %q, hold %v", s.Config, s.State, s.Reason, s.Hold.On)
+				}
+				return nil
+			})
 		}
 		c.awaitProblem(back, "is stopped by an operator")
 		c.awaitRoute("r0", "10.250.0.1", false)
@@ -122,13 +124,15 @@ func TestThreeNodesOnTwoSubnetsAreOneCluster(t *testing.T) {
 		if s.Reason != "standby" {
 			c.Errorf("n1 gives the reason %q, want standby", s.Reason)
 		}
-		c.await("n3 shows n1 in standby", func() error {
-			n, err := c.nodeRow("n3", "n1")
-			if err == nil && n.State != "standby" {
-				err = fmt.Errorf("it is %s", n.State)
-			}
-			return err
-		})
+		for _, on := range []string{"n2", "n3"} {
+			c.await(on+" shows n1 in standby", func() error {
+				n, err := c.nodeRow(on, "n1")
+				if err == nil && n.State != "standby" {
+					err = fmt.Errorf("it is %s", n.State)
+				}
+				return err
+			})
+		}
 		c.refuses("n2", "service web move n1", "standby")
 		c.answers("n1", "node online", "the node is online")
 		c.awaitHolder("prime", "n1")
@@ -177,7 +181,7 @@ func TestThreeNodesOnTwoSubnetsAreOneCluster(t *testing.T) {
 		open()
 		c.awaitState(holder, "web", "disabled/stopped")
 		// Its older LSAs must not keep the offer up for their 15 s.
-		c.awaitFor(5*time.Second, "web runs elsewhere and the offer is gone", func() error {
+		c.awaitFor(10*time.Second, "web runs elsewhere and the offer is gone", func() error {
 			s, err := c.service(c.others(holder)[0], "web")
 			if err != nil {
 				return err

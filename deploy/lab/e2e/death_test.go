@@ -24,7 +24,7 @@ func mortals() *lab.Topology {
 		// Without bfdd the nodes lose each other and come back one by one: for some
 		// seconds two of them can each see the third and not the other. Only lost_hold
 		// keeps a resource without a fence from running on both sides of that.
-		"disk": "lost_hold: 5s\n",
+		"disk": "lost_hold: 10s\n",
 	})
 }
 
@@ -210,7 +210,7 @@ func TestEveryDaemonsDeathInTheMiddleOfATransition(t *testing.T) {
 			// busy machine.
 			s.Services = maps.Clone(s.Services)
 			for name, text := range s.Services {
-				s.Services[name] = strings.Replace(text, "lost_hold: 5s\n", "lost_hold: 9s\n", 1) + "timeouts: {stop: 4s}\n"
+				s.Services[name] = text + "timeouts: {stop: 6s}\n"
 			}
 		}
 	}
@@ -345,8 +345,13 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 			logged := c.logLength("n1")
 			c.withEtc("n1", "echo service integrated-vtysh-config >/etc/frr/vtysh.conf && mount -o remount,bind,ro /etc/frr && "+
 				"{ vtysh -c 'write memory'; test ! -e /etc/frr/frr.conf; }")
-			if text, err := c.lab.Log("n1", "srrd"); err != nil || strings.Contains(text[logged:], "level=WARN") || strings.Contains(text[logged:], "level=ERROR") {
-				c.Errorf("srrd says (%v):\n%s", err, text[logged:])
+			text, err := c.lab.Log("n1", "srrd")
+			c.must(err)
+			for line := range strings.Lines(text[logged:]) {
+				// Of a machine that has more to do than it gets done nothing is to be learnt.
+				if (strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) && !strings.Contains(line, "srrd did not run for") {
+					c.Errorf("srrd says %s", line)
+				}
 			}
 		}},
 		{"vtysh writes while services run", "", func(c *cluster) { c.withEtc("n1", "touch /etc/frr/frr.conf && vtysh -c 'write memory'") }},
@@ -385,7 +390,7 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 // without a bus and without udev.
 func (c *cluster) networkd(node, eth0 string) {
 	c.Helper()
-	const program = "/lib/systemd/systemd-networkd"
+	const program, configured = "/lib/systemd/systemd-networkd", ": State changed: configuring -> configured"
 	if _, err := os.Stat(program); err != nil {
 		c.Skipf("it is not here: %v", err)
 	}
@@ -394,11 +399,14 @@ func (c *cluster) networkd(node, eth0 string) {
 	for name, address := range map[string]string{"lo": "127.0.0.9/8", "eth0": eth0} {
 		c.must(os.WriteFile(filepath.Join(dir, name+".network"), []byte("[Match]\nName="+name+"\n[Network]\nLinkLocalAddressing=no\nAddress="+address+"\n"), 0o644))
 	}
+	// It goes on for two seconds after it has configured both; it has 30 s for that.
 	out := c.exec(node, "sh", "-c", "mount -t tmpfs tmpfs /run/systemd && mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp /etc/systemd/network && "+
-		"chown -R systemd-network /run/systemd/netif && mount --bind "+dir+" /etc/systemd/network && mount -o remount,bind,ro /sys && "+
-		"SYSTEMD_LOG_LEVEL=debug timeout --preserve-status 4 "+program+" 2>&1")
+		"chown -R systemd-network /run/systemd/netif && mount --bind "+dir+" /etc/systemd/network && mount -o remount,bind,ro /sys || exit 1\n"+
+		"log="+dir+".log; SYSTEMD_LOG_LEVEL=debug "+program+" >$log 2>&1 & pid=$!\n"+
+		"for i in $(seq 300); do for l in lo eth0; do grep -q \"$l"+configured+"\" $log || { sleep 0.1; continue 2; }; done; break; done\n"+
+		"sleep 2; kill $pid; wait $pid; cat $log")
 	for _, link := range []string{"lo", "eth0"} {
-		if !strings.Contains(out, link+": State changed: configuring -> configured") {
+		if !strings.Contains(out, link+configured) {
 			c.Errorf("it did not configure %s:\n%s", link, out)
 		}
 	}
@@ -452,6 +460,9 @@ func TestAWholeClusterLosesItsPowerAndBootsAtOnce(t *testing.T) {
 		c.elected(s)
 	}
 	started := count(order(c.primitives("disk")), "start")
+	for _, n := range c.nodes {
+		c.must(c.lab.Freeze(n, "srrd")) // the last to go is not to miss the first
+	}
 	for _, n := range c.nodes {
 		c.must(c.lab.Crash(n))
 		for _, s := range mortalServices { // what the start primitive left is gone with the power
@@ -528,7 +539,7 @@ func TestAnAliasMovesWhileZebraIsAway(t *testing.T) {
 			}
 			return c.unannounced("10.250.0.2", "10.255.1.1")
 		})
-		c.does("n2", "service mail unmove")
+		_, _ = c.srrsh("n2", "service mail unmove") // there is a pin if it was moved here
 	})
 	c.sub("with FRR started anew it is announced as before", func(c *cluster) {
 		c.kill("n1", "zebra")

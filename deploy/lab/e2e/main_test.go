@@ -29,13 +29,13 @@ func listed(variable string) []string {
 	return slices.DeleteFunc(strings.Split(os.Getenv(variable), ":"), func(dir string) bool { return dir == "" })
 }
 
-// calm has BFD bear some 400 ms in which a busy machine runs nobody: with 50 ms
+// calm has BFD bear some 800 ms in which a busy machine runs nobody: with 50 ms
 // x 3 the nodes lose each other in the middle of what a test looks at. How fast a
 // loss is seen is measured by the bench; it stays below loss_detection.
 func calm(topo *lab.Topology) {
 	for i := range topo.BFD {
 		if p := &topo.BFD[i]; p.Name == "fast" {
-			p.Interval, p.Multiplier = 100*time.Millisecond, 4
+			p.Interval, p.Multiplier = 100*time.Millisecond, 8
 		}
 	}
 }

@@ -42,7 +42,9 @@ esac
 said $1 end
 `
 
-// daemonConfig is srrd.yaml, with holds as short as the tests can do with.
+// daemonConfig is srrd.yaml, with holds as short as the tests can do with. The
+// timeouts are long beside what the primitives take: a busy machine is no reason
+// to believe that one hangs.
 const daemonConfig = `host: {{.Host}}
 state_dir: {{.StateDir}}
 run_dir: {{.RunDir}}
@@ -50,12 +52,12 @@ services_dir: {{.ServicesDir}}
 startup_hold: 2s
 rejoin_hold: 500ms
 claim_timeout: 500ms
-loss_detection: 500ms
+loss_detection: 1s
 shell: {socket: "{{.SrrdSocket}}"}
 frr: {vty_dir: "{{.VtyDir}}", zserv: "{{.ZservPath}}", ospfapi: "{{.OSPFAPI}}"}
 defaults:
   check: {interval: 200ms}
-  timeouts: {start: 3s, stop: 1s, check: 1s, status: 1s}
+  timeouts: {start: 10s, stop: 3s, check: 5s, status: 5s}
 `
 
 // services is services.d: the texts, each with the common directory.

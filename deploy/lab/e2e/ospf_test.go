@@ -175,7 +175,30 @@ func (c *cluster) ids(on, router string) map[string]lsaRow {
 	return all
 }
 
-// gone removes what a node's daemons remember.
+// life is the incarnation that a body names (TLV 1, the first), in hex.
+func (r lsaRow) life() string {
+	return r.Body.Data[min(16, len(r.Body.Data)):min(32, len(r.Body.Data))]
+}
+
+// own waits until a node shows the LSA under which it speaks of a service now.
+func (c *cluster) own(node, router, name string) (s service, row lsaRow, body []byte) {
+	c.Helper()
+	c.await(fmt.Sprintf("%s shows its LSA of %s", node, name), func() (err error) {
+		if s, err = c.service(node, name); err != nil {
+			return err
+		}
+		id, _, _ := strings.Cut(s.LSA, " ")
+		var there bool
+		if row, there = c.ids(node, router)[id]; !there {
+			return fmt.Errorf("there is no %q", s.LSA)
+		}
+		body, err = hex.DecodeString(row.Body.Data)
+		return err
+	})
+	return s, row, body
+}
+
+// forget removes what a node's daemons remember.
 func (c *cluster) forget(node string) {
 	c.Helper()
 	c.exec(node, "sh", "-c", "rm -rf "+c.lab.Vars(node).StateDir+"/*")
@@ -204,23 +227,27 @@ func TestIdentity(t *testing.T) {
 			return nil
 		})
 		// The words of the new life are under ids that the old one, which its
-		// neighbours still held, had not used.
-		own := c.ids("n1", n1)
-		heard := c.ids("n2", n1)
-		fresh := 0
-		for id, r := range own {
-			if was, used := old[id]; used && was.Body.Data != r.Body.Data {
-				c.Errorf("id %s is used again with another body", id)
-			} else if !used {
-				fresh++
-				if h, ok := heard[id]; ok && h.Body.Data != r.Body.Data {
-					c.Errorf("id %s says %q on n1 and %q on n2", id, r.Gist, h.Gist)
+		// neighbours still held, had not used. (The stamp of a check is the one thing
+		// that is said again in place: it belongs to the same life.)
+		c.await("n1 has said all under new ids, and n2 has heard it so", func() error {
+			own, heard := c.ids("n1", n1), c.ids("n2", n1)
+			fresh := 0
+			for id, r := range own {
+				if was, used := old[id]; used && was.life() != r.life() {
+					c.Fatalf("id %s is used again with another body", id)
+				} else if used {
+					continue
 				}
+				if h, ok := heard[id]; !ok || h.Body.Data != r.Body.Data {
+					return fmt.Errorf("id %s says %q on n1 and %q on n2", id, r.Gist, h.Gist)
+				}
+				fresh++
 			}
-		}
-		if fresh < 3 { // the daemon and two services
-			c.Errorf("%d ids are new among %v, old %v", fresh, keys(own), keys(old))
-		}
+			if fresh < 3 { // the daemon and two services
+				return fmt.Errorf("%d ids are new among %v, old %v", fresh, keys(own), keys(old))
+			}
+			return nil
+		})
 		c.settled("web", "log")
 		c.elected("web")
 		c.await("nothing of the old life is left", func() error {
@@ -299,18 +326,7 @@ func TestIdentity(t *testing.T) {
 
 	c.sub("an LSA planted under the node's own router id is deleted and reported", func(c *cluster) {
 		seq := c.lastEvent("n1")
-		service, err := c.service("n1", "web")
-		c.must(err)
-		var body []byte
-		for _, r := range c.ids("n1", n1) {
-			if strings.HasPrefix(service.LSA, r.ID+" ") {
-				body, err = hex.DecodeString(r.Body.Data)
-				c.must(err)
-			}
-		}
-		if body == nil {
-			c.Fatalf("no LSA %s among %v", service.LSA, keys(c.ids("n1", n1)))
-		}
+		service, _, body := c.own("n1", n1, "web")
 		// Under an id it does not know ospfd itself would flush it, silently;
 		// under one that is in use it takes the planted body for its own.
 		binary.BigEndian.PutUint64(body[8:], 77) // the incarnation of another life
@@ -337,12 +353,8 @@ func TestIdentity(t *testing.T) {
 	})
 
 	c.sub("an LSA of ours that somebody deletes is said again", func(c *cluster) {
-		s, err := c.service("n1", "web")
-		c.must(err)
-		id, _, _ := strings.Cut(s.LSA, " ")
-		row := c.ids("n1", n1)[id]
-		body, err := hex.DecodeString(row.Body.Data)
-		c.must(err)
+		_, row, body := c.own("n1", n1, "web")
+		id := row.ID
 		c.flood("r0", "n1", "n1", "eth0", c.asSaid(netip.MustParseAddr(n1), opaqueNumber(id), lsa.MaxAge, lsa.InitialSeq+100, body))
 		c.await("both have it under an id that lives", func() error {
 			s, err := c.service("n1", "web")
@@ -386,17 +398,7 @@ func TestIdentity(t *testing.T) {
 	c.sub("who is outbid under his own router id three times in a minute stops everything and says so", func(c *cluster) {
 		c.holderIs("web", "n1")
 		for i := range 3 {
-			var body []byte
-			var id string
-			rows, err := c.opaque("n1", n1)
-			c.must(err)
-			for _, r := range rows {
-				if strings.HasPrefix(r.Gist, "srrd n1") {
-					id = r.ID
-					body, err = hex.DecodeString(r.Body.Data)
-					c.must(err)
-				}
-			}
+			id, body := c.bodyOf("n1", n1, "srrd n1")
 			was, err := c.nodeRow("n1", "n1")
 			c.must(err)
 			binary.BigEndian.PutUint64(body[8:], was.Incarnation+10)

@@ -11,9 +11,9 @@ import (
 
 func TestPrimitives(t *testing.T) {
 	c := up(t, twoNodes(services{
-		"main":     "addresses: 10.250.4.1\nretry_after: 1h\n",
+		"main":     "addresses: 10.250.4.1\nretry_after: 1h\ntimeouts: {start: 40s, stop: 40s}\n", // for the gates
 		"quietone": "addresses: 10.250.4.2\ncheck: {interval: 100ms, fall: 2}\nretry_after: 1h\n",
-		"disk":     "retry_after: 1h\ntimeouts: {start: 1s}\n",
+		"disk":     "retry_after: 1h\ntimeouts: {start: 3s, reload: 40s}\n",
 	}))
 	c.settled("main", "quietone", "disk")
 
@@ -23,6 +23,7 @@ func TestPrimitives(t *testing.T) {
 		if log := order(c.primitives("main", holder)); len(log) < 2 || log[0] != "activate" || slices.Index(log, "start") < 0 {
 			c.Errorf("%s: %v, want activate first and then a start", holder, log)
 		}
+		c.joined("main")
 		for _, n := range c.nodes {
 			peer := "join " + c.others(n)[0]
 			if log := order(c.primitives("main", n)); count(log, peer) != 1 {
@@ -64,10 +65,12 @@ func TestPrimitives(t *testing.T) {
 			_, err := c.srrsh(to, "service main move "+to)
 			return err
 		})
-		s := c.awaitState(holder, "main", "active/stopping")
-		if s.Cause == "" || !strings.Contains(strings.Join(s.Waits, " "), "stop") {
-			c.Errorf("cause %q, waits %v; want a cause, and the primitive stop", s.Cause, s.Waits)
-		}
+		c.awaitService(holder, "main", "is stopping, with a cause, and waits for its stop", func(s service) error {
+			if s.Config+"/"+s.State != "active/stopping" || s.Cause == "" || !strings.Contains(strings.Join(s.Waits, " "), "primitive stop") {
+				return fmt.Errorf("it is %s/%s, cause %q, waits %v", s.Config, s.State, s.Cause, s.Waits)
+			}
+			return nil
+		})
 		stop()
 		c.awaitState(to, "main", "active/starting")
 		c.awaitService(to, "main", "waits for start", func(s service) error {
@@ -189,8 +192,8 @@ if [ $n -lt 2 ]; then echo "Result: recall"; echo "Recall: 0.05"; exit 0; fi
 	c.sub("a check that fails is the end of the service there, and its cause is flooded", func(c *cluster) {
 		holder := c.elected("quietone")
 		other := c.others(holder)[0]
-		c.exec(holder, "rm", c.lab.Vars(holder).RunDir+"/quietone.alive")
 		c.hook(holder, "quietone", "restart", "exit 1\n")
+		c.exec(holder, "rm", c.lab.Vars(holder).RunDir+"/quietone.alive")
 		c.awaitHolder("quietone", other)
 		s := c.awaitState(holder, "quietone", "active/failed")
 		if s.Failure.Code != "check" || !strings.Contains(s.Failure.Text, "is not alive") {

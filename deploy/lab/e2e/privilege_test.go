@@ -66,6 +66,7 @@ func TestSrrdRunsAsAUserOfItsOwn(t *testing.T) {
 	// cleanup rightly says that it cannot know.
 	c.elected("web")
 	c.elected("disk")
+	c.joined("web", "disk")
 	pids := map[string]int{}
 	for _, n := range c.nodes {
 		v := c.lab.Vars(n)

@@ -36,6 +36,22 @@ func (c *cluster) lsasOf(on, router string) map[string]lsaRow {
 	return out
 }
 
+// allOf is lsasOf when there is one of each gist: an update is a delete and an add
+// for ospfd's clients, and on a busy machine somebody can look between the two.
+func (c *cluster) allOf(on, router string, gists ...string) (all map[string]lsaRow) {
+	c.Helper()
+	c.await(fmt.Sprintf("%s shows all that %s says", on, router), func() error {
+		all = c.lsasOf(on, router)
+		for _, of := range gists {
+			if !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(r lsaRow) bool { return strings.Contains(r.Gist, of) }) {
+				return fmt.Errorf("there is no LSA of %s", of)
+			}
+		}
+		return nil
+	})
+	return all
+}
+
 // said fails unless the LSAs are those of before: only one with the check stamp
 // of the service may have got a new sequence number, and not more often than
 // srrd says that every 5 s. What is gone was an old generation's.
@@ -199,18 +215,7 @@ func TestReexecution(t *testing.T) {
 		if len(before.sockets) < 2 {
 			c.Fatalf("srrd of n1 has no session with ospfd: %+v", before)
 		}
-		var lsas map[string]lsaRow
-		c.await("n2 shows all that n1 says", func() error {
-			// An update is a delete and an add for ospfd's clients, and on a busy machine
-			// somebody can look between the two.
-			lsas = c.lsasOf("n2", router)
-			for _, of := range []string{"srrd n1", "service web", "service quiet"} {
-				if !slices.ContainsFunc(slices.Collect(maps.Values(lsas)), func(r lsaRow) bool { return strings.Contains(r.Gist, of) }) {
-					return fmt.Errorf("there is no LSA of %s", of)
-				}
-			}
-			return nil
-		})
+		lsas := c.allOf("n2", router, "srrd n1", "service web", "service quiet")
 		primitives := [][]string{order(c.primitives("web")), order(c.primitives("quiet"))}
 		zebra := c.zebraSince("n1")
 
@@ -242,9 +247,9 @@ func TestReexecution(t *testing.T) {
 		const rest = 22 * time.Second
 		time.Sleep(5 * time.Second) // what followed the start
 		began := time.Now()
-		runs, stands := c.lsasOf("n2", router), c.lsasOf("n1", "10.255.1.2")
+		runs, stands := c.allOf("n2", router, "srrd n1", "service web", "service quiet"), c.lsasOf("n1", "10.255.1.2")
 		time.Sleep(rest) // it is what the node does in a time that counts
-		now := c.lsasOf("n2", router)
+		now := c.allOf("n2", router, "srrd n1", "service web", "service quiet")
 		c.said(runs, now, "web", time.Since(began))
 		c.said(stands, c.lsasOf("n1", "10.255.1.2"), "(nothing)", time.Since(began))
 		stamped := false

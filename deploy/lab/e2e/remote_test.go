@@ -94,13 +94,15 @@ func TestCommandsOfAnotherNode(t *testing.T) {
 		if got := config(c, "n1"); got != "active" {
 			c.Errorf("web on n1 is %s", got)
 		}
-		log, err := c.lab.Log("n2", "srrd")
-		c.must(err)
-		for _, want := range []string{"oscar", "role=operator", "from=10.1.1.2:", "shell: service web disable", "outcome=done"} {
-			if !strings.Contains(log, want) {
-				c.Errorf("the audit log of n2 has no %q:\n%s", want, log)
+		c.await("it is in the audit log of n2", func() error {
+			log, err := c.lab.Log("n2", "srrd")
+			for _, want := range []string{"oscar", "role=operator", "from=10.1.1.2:", "shell: service web disable", "outcome=done"} {
+				if err == nil && !strings.Contains(log, want) {
+					err = fmt.Errorf("there is no %q in\n%s", want, log)
+				}
 			}
-		}
+			return err
+		})
 		done(c, "oscar", "@n2 service web enable")
 		done(c, "oscar", "@n2 node standby")
 		c.await("n2 is in standby", func() error {
