@@ -221,7 +221,7 @@ func (l *Lab) Stop(host, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Proc.end(syscall.SIGTERM, 3*killTimeout); err != nil {
+	if err := d.Proc.end(syscall.SIGTERM, killTimeout); err != nil {
 		return fmt.Errorf("%s on %s: %w", name, host, err)
 	}
 	return nil

@@ -24,8 +24,8 @@ const (
 	// wireHost is the name of the namespace of the cables, reserved.
 	wireHost = "wire"
 	// UpTimeout bounds Up where the context has no deadline.
-	UpTimeout   = time.Minute
-	killTimeout = 5 * time.Second
+	UpTimeout   = 2 * time.Minute
+	killTimeout = 20 * time.Second
 	termTimeout = 3 * time.Second
 	// startWidth is how many hosts start at a time.
 	startWidth = 4
@@ -263,6 +263,7 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	if !l.opts.NoWait {
+		l.log.Info("waiting for OSPF", "lab", l.name)
 		if err := l.converge(ctx); err != nil {
 			return err
 		}

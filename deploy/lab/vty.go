@@ -8,7 +8,7 @@ import (
 )
 
 // vtyTimeout bounds one question; a frozen daemon accepts and never answers.
-const vtyTimeout = 2 * time.Second
+const vtyTimeout = 5 * time.Second
 
 // askVTY runs one command in enable mode (view mode lacks bfdd's commands) over
 // a session of its own: a daemon may be killed between any two questions.
