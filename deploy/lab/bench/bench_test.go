@@ -297,6 +297,9 @@ func TestThreeFaultsWithRealFRR(t *testing.T) {
 	var rows []Row
 	for _, r := range Rows() {
 		if slices.Contains([]string{"move-overlap", "silent-loss-bfd10", "srrd-kill"}, r.Name) {
+			// With 10 ms x 3 a busy machine has nodes lose each other that nobody has cut
+			// off, and the service is elsewhere when the fault comes.
+			r.variant = variant{Name: "patient", BFD: 250 * time.Millisecond}
 			rows = append(rows, r)
 		}
 	}
@@ -327,7 +330,8 @@ func TestThreeFaultsWithRealFRR(t *testing.T) {
 			if len(o.Went) == 0 {
 				t.Errorf("%s: no router let go of its old next hop", r.Row.Name)
 			}
-			// Of a killed srrd the next node can have the service before zebra has let it go.
+			// Of a killed srrd the next node can have the service before zebra has let it
+			// go, and a zebra that is late hears of both together.
 			if r.Row.Name == "silent-loss-bfd10" && o.Lost == 0 {
 				t.Errorf("%s: nothing was lost: the fault was not done, or the probe is blind", r.Row.Name)
 			}
