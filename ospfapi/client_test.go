@@ -65,7 +65,7 @@ func (s *session) forget() {
 // await waits until a notification satisfies is, and returns the first such.
 func await[N ospfapi.Notification](t *testing.T, s *session, what string, is func(N) bool) N {
 	t.Helper()
-	timeout := time.NewTimer(10 * time.Second)
+	timeout := time.NewTimer(40 * time.Second)
 	defer timeout.Stop()
 	for {
 		s.mu.Lock()
@@ -80,7 +80,7 @@ func await[N ospfapi.Notification](t *testing.T, s *session, what string, is fun
 		select {
 		case <-ch:
 		case <-timeout.C:
-			t.Fatalf("%s: not seen within 10 s; got %+v", what, s.all())
+			t.Fatalf("%s: not seen within 40 s; got %+v", what, s.all())
 		}
 	}
 }

@@ -144,7 +144,7 @@ func waitFile(t *testing.T, path string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.NewTimer(10 * time.Second)
+	timeout := time.NewTimer(40 * time.Second)
 	defer timeout.Stop()
 	for {
 		if _, err := os.Stat(path); err == nil {
@@ -153,7 +153,7 @@ func waitFile(t *testing.T, path string) {
 		select {
 		case <-tick.C:
 		case <-timeout.C:
-			t.Fatalf("%s did not appear within 10 s", path)
+			t.Fatalf("%s did not appear within 40 s", path)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (r *realRouter) vty(command string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := conn.Write(append([]byte(command), 0)); err != nil {
 		return "", err
 	}

@@ -168,7 +168,7 @@ func (f *realFRR) vty(daemon, command string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return "", err
 	}
 	if _, err := conn.Write(append([]byte(command), 0)); err != nil {
@@ -191,14 +191,17 @@ func (f *realFRR) vty(daemon, command string) (string, error) {
 	return string(bytes.TrimRight(text, "\x00")), nil
 }
 
+// patience bounds waits for things that are sure to come, on a busy machine too.
+const patience = 40 * time.Second
+
 // until asks again until it is so: these daemons tell nobody when they are ready.
 func (f *realFRR) until(what string, so func() bool) {
 	f.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !so() {
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(filepath.Join(f.dir, "zebra.log"))
-			f.t.Fatalf("not within 15 s: %s\nzebra's log:\n%s", what, log)
+			f.t.Fatalf("not within %s: %s\nzebra's log:\n%s", patience, what, log)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -251,7 +254,7 @@ func (f *realFRR) routes(d zapi.Dialect) (r *zapi.Routes, told chan string, kill
 func (f *realFRR) wait(told chan string, line string) {
 	f.t.Helper()
 	var before []string
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case got := <-told:
@@ -261,7 +264,7 @@ func (f *realFRR) wait(told chan string, line string) {
 			before = append(before, got)
 		case <-timeout:
 			log, _ := os.ReadFile(filepath.Join(f.dir, "zebra.log"))
-			f.t.Fatalf("not told within 5 s: %q, but %q\nzebra's log:\n%s", line, before, log)
+			f.t.Fatalf("not told within %s: %q, but %q\nzebra's log:\n%s", patience, line, before, log)
 		}
 	}
 }
@@ -386,8 +389,8 @@ func TestRealZebraTellsItsInterfacesAndRouterID(t *testing.T) {
 				}
 			case err := <-bad:
 				t.Fatalf("waiting for %s: %v", what, err)
-			case <-time.After(5 * time.Second):
-				t.Fatalf("not within 5 s: %s", what)
+			case <-time.After(patience):
+				t.Fatalf("not within %s: %s", patience, what)
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func alone(t *testing.T) bool {
 }
 
 // patience bounds waits for things that are sure to come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var (
 	self = netip.MustParseAddr("10.255.0.1")

@@ -194,7 +194,7 @@ advice: OSPF-API is open`, "advice: no neighbour\nadvice: authentication of OSPF
 // has a router id, which it does when zebra has told it of the address.
 func gatherWithInterface(ctx context.Context, t *testing.T, router *vty.Router, place Place, wants Wants) Facts {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()

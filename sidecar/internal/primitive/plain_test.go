@@ -111,10 +111,10 @@ func TestWithoutMakeTheSameComesOfEveryRecipe(t *testing.T) {
 			targets := &Targets{settled: time.Nanosecond}
 			for _, prim := range []machine.Primitive{machine.PrimStart, machine.PrimStop, machine.PrimJoin} {
 				b.port.config.Targets = nil
-				want := b.one(prim, 5*time.Second)
+				want := b.one(prim, time.Minute)
 				targets.Refresh(t.Context(), b.dirs["web"], "")
 				b.port.config.Targets = targets
-				got := b.one(prim, 5*time.Second)
+				got := b.one(prim, time.Minute)
 				if got.Outcome != want.Outcome || got.Recall != want.Recall || inCommon(got.Text) != inCommon(want.Text) {
 					t.Errorf("%s: %s %s %q, with make %s %s %q", prim, got.Outcome, got.Recall, got.Text, want.Outcome, want.Recall, want.Text)
 				}

@@ -299,8 +299,8 @@ func TestATimeoutEndsTheWholeGroup(t *testing.T) {
 			pid := b.fifo("web", "pid")
 			heard := make(chan int, 1)
 			go func() { heard <- b.pid(b.hear(pid)) }()
-			d := b.one(machine.PrimStart, 300*time.Millisecond)
-			if d.Outcome != machine.OutcomeTimeout || !strings.HasPrefix(d.Text, "start timed out after 300ms") || !strings.HasSuffix(d.Text, "waiting for the disk") {
+			d := b.one(machine.PrimStart, 2*time.Second) // also a busy machine has come to the words by then
+			if d.Outcome != machine.OutcomeTimeout || !strings.HasPrefix(d.Text, "start timed out after 2s") || !strings.HasSuffix(d.Text, "waiting for the disk") {
 				t.Errorf("%v %q", d.Outcome, d.Text)
 			}
 			b.gone(<-heard)
