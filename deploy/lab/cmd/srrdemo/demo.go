@@ -27,7 +27,7 @@ var (
 
 const (
 	// patience is how long the cluster may take to agree after something happened.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// lookEvery is how often the nodes are asked meanwhile.
 	lookEvery = 100 * time.Millisecond
 	// grace is after which an answer is a loss, and so how long after a fault

@@ -15,13 +15,13 @@ func oneRequest(req *http.Request) (string, error) {
 	if req.URL.Port() == "" {
 		host = net.JoinHostPort(host, "80")
 	}
-	dialer := net.Dialer{Timeout: 3 * time.Second}
+	dialer := net.Dialer{Timeout: 10 * time.Second}
 	c, err := dialer.DialContext(req.Context(), "tcp4", host)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return "", err
 	}
 	req.Close = true

@@ -38,6 +38,7 @@ type options struct {
 	bin      string // directory of srrd, srrsh and srrlab
 	name     string
 	keep     bool
+	slack    int
 }
 
 func run(ctx context.Context, args []string) error {
@@ -47,8 +48,12 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.bin, "bin", "bin", "`directory` of srrd, srrsh and srrlab")
 	f.StringVar(&o.name, "name", "demo", "of the lab; demos with different names can run side by side")
 	f.BoolVar(&o.keep, "keep", false, "leave the lab up at the end, and say how to look around")
+	f.IntVar(&o.slack, "slack", 1, "for a slow machine: multiply what an outage may take, and what BFD bears before it takes a node for lost")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if o.slack < 1 || o.slack > 80 {
+		return fmt.Errorf("-slack %d: want 1 to 80", o.slack)
 	}
 	if f.NArg() > 0 {
 		return fmt.Errorf("%q: no argument is wanted", f.Arg(0))
@@ -62,6 +67,9 @@ func (o *options) demo(ctx context.Context) (err error) {
 	topo, err := lab.Load(o.topology)
 	if err != nil {
 		return err
+	}
+	for i := range topo.BFD {
+		topo.BFD[i].Multiplier *= o.slack
 	}
 	tool := func(name string) string { return filepath.Join(o.bin, name) }
 	page := newPage(os.Stdout)

@@ -22,7 +22,7 @@ const (
 	faultOspfdReturns = "ospfd-restart"
 )
 
-// limits is the longest outage that each may cost the client.
+// limits is the longest outage that each may cost the client, with slack 1.
 var limits = map[string]time.Duration{
 	faultMove:         50 * time.Millisecond,
 	faultSilent:       250 * time.Millisecond,
@@ -239,7 +239,7 @@ func (d *demo) account(ctx context.Context, s step, before, after string, began 
 		}
 	}
 	var err error
-	outage, limit := p.Longest().Duration(), limits[s.fault]
+	outage, limit := p.Longest().Duration(), limits[s.fault]*time.Duration(d.opt.slack)
 	if outage > limit {
 		err = fmt.Errorf("the limit is %d ms", limit.Milliseconds())
 	}
