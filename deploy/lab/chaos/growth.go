@@ -9,8 +9,8 @@ import (
 
 // Growth is how a figure of a process changes with time: the median of the
 // slopes between all pairs of its samples (Theil and Sen), which neither a
-// garbage collector's saw teeth nor single peaks bend. The first third is left
-// out, since caches and histories fill up then.
+// garbage collector's saw teeth nor single peaks bend. The first third, and at
+// least warmUp, is left out, since caches and histories fill up then.
 type Growth struct {
 	Node   string
 	What   string
@@ -44,20 +44,31 @@ var figures = []figure{
 	{"threads", "", func(s Sample) int { return s.Tasks }, 0, 1.5},
 }
 
-// leastSamples is how many a trend needs, of trendOf in all.
 const (
+	// leastSamples is how many a trend needs after the warm-up.
 	leastSamples = 30
-	trendOf      = leastSamples * 3 / 2
+	// warmUp is how long the heap of an srrd under load was seen to rise to where
+	// it then stays, with some room: in an hour's soak a quarter of an hour.
+	warmUp = 20 * time.Minute
 )
 
-// settled leaves out the first third.
-func settled(all []Sample) []Sample { return all[len(all)/3:] }
+// settled leaves out the first third, and at least warmUp.
+func settled(all []Sample) []Sample {
+	warm := len(all) / 3
+	for warm < len(all) && all[warm].At.Sub(all[0].At) < warmUp {
+		warm++
+	}
+	return all[warm:]
+}
 
-// byNode sorts samples; those without an answer of srrd's are left out.
-func byNode(samples []Sample) map[string][]Sample {
+// answered tells whether srrd itself said its part of a sample.
+func answered(s Sample) bool { return s.Goroutines > 0 && s.Heap > 0 }
+
+// byNode sorts those samples that are wanted.
+func byNode(samples []Sample, wanted func(Sample) bool) map[string][]Sample {
 	all := map[string][]Sample{}
 	for _, s := range samples {
-		if s.Goroutines > 0 && s.Heap > 0 {
+		if wanted(s) {
 			all[s.Node] = append(all[s.Node], s)
 		}
 	}
@@ -69,7 +80,7 @@ func byNode(samples []Sample) map[string][]Sample {
 
 // Growths are those of every srrd. One with too few samples has none.
 func Growths(samples []Sample) (all []Growth) {
-	nodes := byNode(samples)
+	nodes := byNode(samples, answered)
 	for _, n := range slices.Sorted(maps.Keys(nodes)) {
 		late := settled(nodes[n])
 		if len(late) < leastSamples {

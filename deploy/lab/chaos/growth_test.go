@@ -62,7 +62,31 @@ func TestGrowthIsToldFromSawTeeth(t *testing.T) {
 }
 
 func TestAShortSoakDoesNotSayThatNothingGrows(t *testing.T) {
-	if g := Growths(steady(1)[:2*leastSamples]); len(g) > 0 {
-		t.Errorf("says %v of %d samples each", g, leastSamples)
+	warm := int(warmUp / sampleEvery)
+	for _, c := range []struct {
+		samples int
+		figures int
+	}{
+		{warm, 0},
+		{warm + leastSamples - 1, 0},
+		{warm + leastSamples, 2 * len(figures)},
+	} {
+		if g := Growths(steady(1)[:2*c.samples]); len(g) != c.figures {
+			t.Errorf("says %v of %d samples each, want %d figures", g, c.samples, c.figures)
+		}
+	}
+}
+
+func TestWarmingUpIsNoGrowth(t *testing.T) {
+	all := steady(1)
+	for i := range all {
+		all[i].Heap += 2000 * min(i/2, 200) / 200 // as an srrd under load was seen to
+	}
+	for _, minutes := range []int{23, 30, 60} {
+		for _, g := range Growths(all[:2*12*minutes]) {
+			if !g.OK() {
+				t.Errorf("of %d minutes: %s", minutes, g)
+			}
+		}
 	}
 }

@@ -81,12 +81,12 @@ func TestEachRuleOfASoakFindsWhatBreaksIt(t *testing.T) {
 				}
 			}
 		}, ruleMute},
-		{"one that answered to begin with only", func(e *Evidence) { mute(e, func(i int) bool { return i >= trendOf }) }, ruleMute},
+		{"one that answered to begin with only", func(e *Evidence) { mute(e, func(i int) bool { return i >= leastSamples }) }, ruleMute},
 		{"one that answered too seldom", func(e *Evidence) { mute(e, func(i int) bool { return i%5 > 0 }) }, ruleMute},
 		{"one that was late with an answer now and then", func(e *Evidence) { mute(e, func(i int) bool { return i%10 == 0 }) }, ""},
 		{"a soak too short to tell", func(e *Evidence) {
 			mute(e, func(int) bool { return true })
-			e.Samples = slices.DeleteFunc(e.Samples, func(s Sample) bool { return s.At.After(at(20 * (trendOf - 2))) })
+			e.Samples = slices.DeleteFunc(e.Samples, func(s Sample) bool { return s.At.After(at(warmUp.Seconds() + 20*(leastSamples-2))) })
 		}, ""},
 		{"a leak", func(e *Evidence) {
 			for i := range e.Samples {

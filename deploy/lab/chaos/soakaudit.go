@@ -163,21 +163,14 @@ func auditLives(e Evidence) (found []string) {
 // auditMute: of a node whose process was measured for long enough there is a
 // trend to the end, or nobody could tell that nothing grows.
 func auditMute(samples []Sample) (found []string) {
-	measured, until := map[string]int{}, map[string]time.Time{}
-	for _, s := range samples {
-		measured[s.Node]++
-		if s.At.After(until[s.Node]) {
-			until[s.Node] = s.At
-		}
-	}
-	told := byNode(samples)
+	measured, told := byNode(samples, func(Sample) bool { return true }), byNode(samples, answered)
 	for _, n := range slices.Sorted(maps.Keys(measured)) {
-		all := told[n]
+		taken, all := measured[n], told[n]
 		switch {
-		case measured[n] < trendOf: // the report says that it is too short
+		case len(settled(taken)) < leastSamples: // the report says that it is too short
 		case len(settled(all)) < leastSamples:
-			found = append(found, fmt.Sprintf("%s: its heap and its goroutines in %d of %d samples only", n, len(all), measured[n]))
-		case until[n].Sub(all[len(all)-1].At) > 10*sampleEvery:
+			found = append(found, fmt.Sprintf("%s: its heap and its goroutines in %d of %d samples only", n, len(all), len(taken)))
+		case taken[len(taken)-1].At.Sub(all[len(all)-1].At) > 10*sampleEvery:
 			found = append(found, fmt.Sprintf("%s: nothing of its heap and its goroutines since %s", n, all[len(all)-1].At.Format("15:04:05")))
 		}
 	}

@@ -31,7 +31,7 @@ func SamplesSVG(samples []Sample) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 980 700" font-family="sans-serif" font-size="12">`+"\n")
 	b.WriteString(`<rect width="980" height="700" fill="#fff"/>` + "\n")
-	nodes := byNode(samples)
+	nodes := byNode(samples, answered)
 	names := slices.Sorted(maps.Keys(nodes))
 	for i, f := range figures {
 		x0, y0 := 60+490*float64(i%2), 190+225*float64(i/2)

@@ -50,7 +50,7 @@ func (r *SoakReport) String() string {
 		fmt.Fprintf(&b, "%s\n", g)
 	}
 	if len(r.Growths) == 0 {
-		fmt.Fprintf(&b, "too short to tell whether anything grows: %d samples a process are wanted\n", trendOf)
+		fmt.Fprintf(&b, "too short to tell whether anything grows: %d samples a process are wanted after %s of warming up\n", leastSamples, warmUp)
 	}
 	b.WriteString(verdict("soak", r.Findings, r.keep))
 	return b.String()
