@@ -163,16 +163,16 @@ func (p *Prober) run(in func(func() error) error) {
 
 func (p *Prober) now() time.Duration { return time.Duration(monotonic() - p.base) }
 
-// urgent makes the calling goroutine's thread, which ends with it, one that runs
-// before all ordinary ones: what the probe is late, the service would seem to be.
+// Urgent makes the calling goroutine's thread, which ends with it, one that runs
+// before all ordinary ones: what a probe is late, the service would seem to be.
 // Where that is refused it is a thread like any other, and MaxGap tells.
-func urgent() {
+func Urgent() {
 	runtime.LockOSThread()
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
 }
 
 func (p *Prober) send(ctx context.Context) {
-	urgent()
+	Urgent()
 	var to []*unix.SockaddrInet4
 	for _, t := range p.cfg.targets() {
 		to = append(to, &unix.SockaddrInet4{Port: int(t.Port()), Addr: t.Addr().As4()})
@@ -193,7 +193,7 @@ func (p *Prober) send(ctx context.Context) {
 }
 
 func (p *Prober) read(ctx context.Context) {
-	urgent()
+	Urgent()
 	buf := make([]byte, answerMax+1)
 	for ctx.Err() == nil {
 		n, _, err := unix.Recvfrom(p.fd, buf, 0)

@@ -156,7 +156,7 @@ func (b *Bench) up(ctx context.Context, v variant) (c *cluster, err error) {
 	}
 	if b.Evidence || b.Always {
 		c.evidence = func(row *Row, o Outcome) bool {
-			return b.Always || o.ReturnLost > 0 || o.Outage > 0 && (row.quiet || row.Goal >= 0 && o.Outage > row.Goal)
+			return b.Always || o.ReturnLost > 0 || o.Outage > 0 && (row.quiet || row.Goal >= 0 && o.judged(row) > row.Goal)
 		}
 	}
 	if c.fib, err = watchFIB(l); err != nil {
@@ -182,6 +182,9 @@ func inMemory() string {
 func (o Outcome) line(took time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s -> %s lost %d, outage %s", o.From, orDash(o.To), o.Lost, ms(o.Outage))
+	if o.Tells {
+		fmt.Fprintf(&b, ", %s of it the primitives' own", ms(o.Own))
+	}
 	for _, name := range PhaseNames {
 		if at, ok := o.Phases[name]; ok {
 			fmt.Fprintf(&b, ", %s %s", name, ms(at))

@@ -38,6 +38,7 @@ type cluster struct {
 	sessions map[string]*vty.Session
 	set      serviceSet // in force
 	crowd    *crowd     // nil: none
+	works    *works     // nil: the primitives of the set do not tell
 	// evidence tells whether a run is to be shown in all detail.
 	evidence func(*Row, Outcome) bool
 }
@@ -52,7 +53,7 @@ func (c *cluster) close() error {
 	if c.fib != nil {
 		c.fib.close()
 	}
-	return c.lab.Down()
+	return errors.Join(c.lab.Down(), c.unhear()) // in this order: none is left that would write
 }
 
 // ask has a node's srrd answer one line. A session is kept for each, so that
@@ -82,11 +83,29 @@ func (c *cluster) ask(ctx context.Context, host, line string) (string, error) {
 	}
 }
 
+// unhear ends listening to primitives.
+func (c *cluster) unhear() error {
+	w := c.works
+	c.works = nil
+	if w == nil {
+		return nil
+	}
+	return w.close()
+}
+
 // apply gives every node the services of a set and no others.
 func (c *cluster) apply(ctx context.Context, set serviceSet) error {
 	if c.peer {
 		c.set = set
 		return nil
+	}
+	// What tells goes on to be heard until it has stopped: the set after it is
+	// applied to a settled cluster.
+	if set.tells && c.works == nil {
+		var err error
+		if c.works, err = listen(c.lab, c.nodes); err != nil {
+			return err
+		}
 	}
 	for _, host := range c.nodes {
 		v := c.lab.Vars(host)

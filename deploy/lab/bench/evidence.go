@@ -44,6 +44,18 @@ func (r *run) evidence(ctx context.Context) string {
 		}
 	}
 	all = append(all, r.c.fib.moments(r.c.set)...)
+	if r.c.set.tells {
+		works, err := r.c.works.since(r.began)
+		if err != nil {
+			all = append(all, moment{time.Now(), "bench", err.Error()})
+		}
+		for _, o := range works {
+			all = append(all, moment{o.began, o.host, o.service + " (the recipe of " + o.primitive + " begins)"})
+			if !o.ended.IsZero() {
+				all = append(all, moment{o.ended, o.host, o.service + " (the recipe of " + o.primitive + " ends)"})
+			}
+		}
+	}
 	for _, rep := range r.probe.Reports() {
 		all = append(all, clientMoments(rep)...)
 	}

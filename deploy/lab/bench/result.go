@@ -44,7 +44,29 @@ func (r Result) lost() []int { return column(r, func(o Outcome) int { return o.L
 func (r Result) outages() []time.Duration {
 	return column(r, func(o Outcome) time.Duration { return o.Outage })
 }
-func (r Result) switches() []int { return column(r, func(o Outcome) int { return o.Switches }) }
+
+// beyond is what the outages have beyond the primitives' own time.
+func (o Outcome) beyond() time.Duration { return o.Outage - o.Own }
+
+// judged is what the row's goal is of.
+func (o Outcome) judged(row *Row) time.Duration {
+	if row.Beyond {
+		return o.beyond()
+	}
+	return o.Outage
+}
+
+// tells reports whether primitives told of their time. Of a run that did not come
+// so far nothing is subtracted.
+func (r Result) tells() bool {
+	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Tells })
+}
+
+func (r Result) owns() []time.Duration {
+	return column(r, func(o Outcome) time.Duration { return o.Own })
+}
+func (r Result) beyonds() []time.Duration { return column(r, Outcome.beyond) }
+func (r Result) switches() []int          { return column(r, func(o Outcome) int { return o.Switches }) }
 
 // phase gives what was reached of a phase, or of a router, in any run.
 func (r Result) phase(of func(Outcome) map[string]time.Duration, name string) []time.Duration {
@@ -82,6 +104,12 @@ func (r Result) Misses() string {
 	if most := percentile(r.lost(), 100); r.Row.Goal == 0 && most > 0 {
 		return fmt.Sprintf("%s lost %d packets, none may be lost", r.Row.Name, most)
 	}
+	if r.Row.Beyond {
+		if p95 := percentile(r.beyonds(), 95); p95 > r.Row.Goal {
+			return fmt.Sprintf("%s: the outage is %s ms beyond the primitives' own time at p95, the goal %s ms", r.Row.Name, ms(p95), ms(r.Row.Goal))
+		}
+		return ""
+	}
 	if p95 := percentile(r.outages(), 95); p95 > r.Row.Goal {
 		return fmt.Sprintf("%s: the outage is %s ms at p95, the goal %s ms", r.Row.Name, ms(p95), ms(r.Row.Goal))
 	}
@@ -116,12 +144,22 @@ type Figures struct {
 	P95      *float64 `json:"outage_ms_p95"`
 	Max      *float64 `json:"outage_ms_max"`
 	Switches *int     `json:"switches_max"`
+	// Of a row whose primitives tell of their own time: how much of the outage that
+	// was, and the rest. Where the goal is of the rest, it stands here and not above.
+	OwnP50     *float64 `json:"primitives_ms_p50,omitempty"`
+	BeyondGoal *float64 `json:"beyond_goal_ms,omitempty"`
+	BeyondP50  *float64 `json:"beyond_ms_p50,omitempty"`
+	BeyondP95  *float64 `json:"beyond_ms_p95,omitempty"`
+	BeyondMax  *float64 `json:"beyond_ms_max,omitempty"`
 }
 
 // Figures sums a result up. What was not run has n 0 and null.
 func (r Result) Figures() Figures {
 	f := Figures{Fault: r.Row.Name, N: len(r.Outcomes)}
-	if r.Row.Goal >= 0 {
+	switch {
+	case r.Row.Beyond:
+		f.BeyondGoal = inMS(r.Row.Goal)
+	case r.Row.Goal >= 0:
 		f.Goal = inMS(r.Row.Goal)
 	}
 	if f.N == 0 {
@@ -131,6 +169,11 @@ func (r Result) Figures() Figures {
 	p50, most, switches := percentile(lost, 50), percentile(lost, 100), percentile(r.switches(), 100)
 	f.LostP50, f.LostMax, f.Switches = &p50, &most, &switches
 	f.P50, f.P95, f.Max = inMS(percentile(out, 50)), inMS(percentile(out, 95)), inMS(percentile(out, 100))
+	if r.tells() {
+		f.OwnP50 = inMS(percentile(r.owns(), 50))
+		rest := r.beyonds()
+		f.BeyondP50, f.BeyondP95, f.BeyondMax = inMS(percentile(rest, 50)), inMS(percentile(rest, 95)), inMS(percentile(rest, 100))
+	}
 	return f
 }
 
@@ -183,6 +226,14 @@ func (r Result) ratios(results []Result) string {
 	return strings.Join(all, ", ")
 }
 
+// beyondWords follow a goal that is of what an outage has beyond its primitives.
+func (r Result) beyondWords() string {
+	if r.Row.Beyond {
+		return " + primitives"
+	}
+	return ""
+}
+
 // cells of the table of a result: what people want to see first.
 func (r Result) cells(results []Result) []string {
 	goal, verdict := "-", "-"
@@ -190,7 +241,7 @@ func (r Result) cells(results []Result) []string {
 	case r.Row.Goal == 0:
 		goal = "none lost"
 	case r.Row.Goal > 0:
-		goal = "<= " + strings.TrimSuffix(ms(r.Row.Goal), ".0")
+		goal = "<= " + strings.TrimSuffix(ms(r.Row.Goal), ".0") + r.beyondWords()
 	}
 	switch {
 	case r.NotRun != "":
@@ -257,6 +308,19 @@ func phaseHeads(routers []string) []string {
 	return h
 }
 
+var ownHeads = []string{"fault", "outage p50", "p95", "max", "the primitives' own p50", "p95", "max", "the rest p50", "p95", "max"}
+
+// ownCells are the outages of a row whose primitives tell, and what they are of.
+func (r Result) ownCells() []string {
+	cells := []string{r.Row.Name}
+	for _, all := range [][]time.Duration{r.outages(), r.owns(), r.beyonds()} {
+		for _, p := range []int{50, 95, 100} {
+			cells = append(cells, ms(percentile(all, p)))
+		}
+	}
+	return cells
+}
+
 // WriteTable writes the tables to read.
 func WriteTable(w io.Writer, results []Result) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -271,6 +335,15 @@ func WriteTable(w io.Writer, results []Result) error {
 	for _, r := range results {
 		if len(r.Outcomes) > 0 {
 			row(r.phaseCells(routers))
+		}
+	}
+	if slices.ContainsFunc(results, Result.tells) {
+		fmt.Fprintf(t, "\nwhat the primitives took themselves, in each run subtracted from its outage\n")
+		row(ownHeads)
+		for _, r := range results {
+			if r.tells() {
+				row(r.ownCells())
+			}
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -317,13 +390,19 @@ func (r Result) short() []string {
 	case r.Row.Goal == 0:
 		goal = "0 lost"
 	case r.Row.Goal > 0:
-		goal = strings.TrimSuffix(ms(r.Row.Goal), ".0")
+		goal = strings.TrimSuffix(ms(r.Row.Goal), ".0") + r.beyondWords()
 	}
 	if len(r.Outcomes) == 0 {
 		return []string{r.Row.About, "not run", "", goal, "0"}
 	}
 	out, lost := r.outages(), percentile(r.lost(), 100)
-	seen := fmt.Sprintf("%s / %s / %s", whole(percentile(out, 50)), whole(percentile(out, 95)), whole(percentile(out, 100)))
+	three := func(all []time.Duration) string {
+		return fmt.Sprintf("%s / %s / %s", whole(percentile(all, 50)), whole(percentile(all, 95)), whole(percentile(all, 100)))
+	}
+	seen := three(out)
+	if r.tells() {
+		seen += "; beyond the primitives' own time " + three(r.beyonds())
+	}
 	if lost == 0 && percentile(out, 100) == 0 {
 		seen = "no packet lost"
 	}
@@ -371,6 +450,16 @@ func WriteMarkdown(w io.Writer, results []Result) error {
 	for _, r := range results {
 		if len(r.Outcomes) > 0 {
 			row(r.phaseCells(routers))
+		}
+	}
+	if slices.ContainsFunc(results, Result.tells) {
+		b.WriteByte('\n')
+		row(ownHeads)
+		rule(len(ownHeads))
+		for _, r := range results {
+			if r.tells() {
+				row(r.ownCells())
+			}
 		}
 	}
 	b.WriteByte('\n')

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ type Row struct {
 	// Goal is what DESIGN section 10 wants of the outage, at p95; negative: it
 	// names none. With Goal 0 no packet may be lost in any run.
 	Goal time.Duration
+	// Beyond: the goal is wanted of what the outage has beyond the primitives' own
+	// time.
+	Beyond bool
 
 	variant variant
 	// against names the rows of srrd that one of a peer is held against.
@@ -141,6 +145,8 @@ func Rows() []Row {
 		loss("group-loss", "the node of a group of five is cut off silently, BFD 10 ms x 3", noGoal, fast, func() serviceSet { return many(5, "FIVE") }),
 		{Name: "resource-move", About: "planned move of a group of a resource and a service that stands on it", Goal: 20 * time.Millisecond, variant: fast, services: store,
 			do: move, heal: unmove, quiet: true},
+		{Name: "resource-move-work", About: fmt.Sprintf("as resource-move, with four primitives of %s on the way, one after the other", workFor), Goal: 20 * time.Millisecond, Beyond: true,
+			variant: fast, services: working, do: move, heal: unmove, quiet: true},
 		loss("hundred-loss", "the node of 100 services is cut off silently, BFD 10 ms x 3; a datagram every 20 ms to each", noGoal, fast, func() serviceSet { return many(100, "") }),
 		loss("silent-loss-bfd50", "the node is cut off silently, BFD 50 ms x 3", 160*time.Millisecond, calm, overlapping),
 		loss("thousand-loss", "the node of 1,000 services is cut off silently, BFD 50 ms x 3; two others take half of them each; a datagram every 100 ms to each of 100; still for 16 s", time.Second, calm, func() serviceSet { return spread(1000) }),

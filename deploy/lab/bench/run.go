@@ -46,8 +46,12 @@ type Outcome struct {
 	To   string `json:"to"`
 	// What the client lost by the fault, over all services, and the longest
 	// outage of any. Switches counts how often another node answered.
-	Lost     int           `json:"lost"`
-	Outage   time.Duration `json:"outage"`
+	Lost   int           `json:"lost"`
+	Outage time.Duration `json:"outage"`
+	// Own is how much of that outage primitives worked, by what they tell; where
+	// they do not, nothing is known of it.
+	Own      time.Duration `json:"own"`
+	Tells    bool          `json:"tells"`
 	Switches int           `json:"switches"`
 	// The same of the return.
 	ReturnLost   int           `json:"return_lost"`
@@ -113,6 +117,9 @@ func (c *cluster) once(ctx context.Context, row *Row) (out Outcome, err error) {
 			return out, err
 		}
 	}
+	if c.works != nil {
+		c.works.forget()
+	}
 	routes := c.fib.snapshot()
 	full := dropped()
 	r.probe.Mark("fault")
@@ -123,7 +130,9 @@ func (c *cluster) once(ctx context.Context, row *Row) (out Outcome, err error) {
 	}
 	r.probe.Stop()
 	out.Dropped = dropped() - full
-	r.account(&out)
+	if more := r.account(&out); err == nil {
+		err = more
+	}
 	if c.evidence != nil && (err != nil || c.evidence(row, out)) {
 		out.Evidence = r.evidence(ctx)
 	}
@@ -335,14 +344,17 @@ func (r *run) phasesOf(ctx context.Context, host string, out map[string]time.Dur
 }
 
 // account takes what the client saw.
-func (r *run) account(out *Outcome) {
+func (r *run) account(out *Outcome) error {
 	seen := time.Duration(-1)
+	var began time.Time // of the longest outage
 	for i, rep := range r.probe.Reports() {
 		// Of several services each has its datagrams further apart.
 		out.MaxGap = max(out.MaxGap, rep.MaxGap-rep.Interval+time.Millisecond)
 		a := accounted(rep)
 		out.Lost += a.lost
-		out.Outage = max(out.Outage, a.outage)
+		if a.outage > out.Outage {
+			out.Outage, began = a.outage, rep.Began.Add(a.began)
+		}
 		out.Switches = max(out.Switches, a.switches)
 		out.ReturnLost += a.returnLost
 		out.ReturnOutage = max(out.ReturnOutage, a.returnOutage)
@@ -367,12 +379,25 @@ func (r *run) account(out *Outcome) {
 		}
 		out.Phases["seen"] = seen
 	}
+	if !r.c.set.tells {
+		return nil
+	}
+	all, err := r.c.works.since(r.began)
+	if err != nil {
+		return err
+	}
+	if want := 2 * len(r.c.set.names); out.Err == "" && len(all) != want {
+		err = fmt.Errorf("%d primitives told of their time, should be %d: a stop and a start of each service", len(all), want)
+	}
+	out.Own, out.Tells = own(all, began, began.Add(out.Outage)), true
+	return err
 }
 
 // account is what one service lost.
 type account struct {
 	lost, switches, returnLost int
 	outage, returnOutage       time.Duration
+	began                      time.Duration // the longest outage of the fault
 	seen                       time.Duration // when somebody else answered first
 }
 
@@ -390,7 +415,9 @@ func accounted(rep *lab.Report) account {
 				a.returnOutage = max(a.returnOutage, o.Duration())
 			default:
 				a.lost += o.Lost
-				a.outage = max(a.outage, o.Duration())
+				if o.Duration() > a.outage {
+					a.outage, a.began = o.Duration(), o.From
+				}
 			}
 		}
 		for _, s := range p.Switches {

@@ -17,6 +17,8 @@ type serviceSet struct {
 	// spread services are taken over by several nodes; before and after they are
 	// all on the first one.
 	spread bool
+	// tells: its primitives say when they begin and end, see works.
+	tells bool
 	// forHost adds to the text of a service what is a node's own; nil: nothing.
 	forHost func(host, name string) string
 	// files of services.d without .yaml, and others relative to the host's
@@ -123,6 +125,16 @@ func store() serviceSet {
 	return serviceSet{
 		names: []string{"disk", "store"}, addresses: []netip.AddrPort{address(0, 1)},
 		services: map[string]string{"disk": common, "store": common + "addresses: 10.250.0.1\ndependencies: disk\n"},
+	}
+}
+
+// working is such a group whose primitives take their time and tell of it.
+func working() serviceSet {
+	const common = "dir: {{dir}}/working\ngroup: WORK\ncritical: yes\ncheck:\n  interval: 0s\n"
+	return serviceSet{
+		names: []string{"array", "files"}, addresses: []netip.AddrPort{address(0, 1)}, tells: true,
+		services: map[string]string{"array": common, "files": common + "addresses: 10.250.0.1\ndependencies: array\n"},
+		files:    map[string]string{"working/Makefile": workMakefile},
 	}
 }
 
