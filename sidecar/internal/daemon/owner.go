@@ -154,8 +154,7 @@ func (o *owner) step(ev machine.Event) {
 			o.timers.set(a)
 		case machine.Save:
 			o.unsaved = true
-		case machine.Note:
-			o.note(a)
+		case machine.Note: // below
 		case machine.Answer:
 			if c, ok := o.answers[a.ID]; ok {
 				delete(o.answers, a.ID)
@@ -168,6 +167,13 @@ func (o *owner) step(ev machine.Event) {
 			for _, p := range o.ports {
 				p.Do(a)
 			}
+		}
+	}
+	// The log is a file or a socket that others read: what is to be done does not
+	// wait until it has taken what is told of it.
+	for _, a := range acts {
+		if n, ok := a.(machine.Note); ok {
+			o.note(n)
 		}
 	}
 	o.builder.Step(now, ev, acts)

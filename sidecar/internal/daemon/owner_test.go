@@ -362,6 +362,31 @@ func TestActionsReachEveryPortInTheirOrderAndTheMemoryItsWriter(t *testing.T) {
 	}
 }
 
+// A log that is slow to take its lines, as a journal under load, holds up nothing.
+func TestWhatIsToBeDoneDoesNotWaitForTheLog(t *testing.T) {
+	o, log := testOwner()
+	defer o.timers.tick.Stop()
+	before, acts := "", 0
+	o.ports = []port{does(func(machine.Action) {
+		acts++
+		if log.String() != before {
+			t.Errorf("it was told before it was done: %s", log.String()[len(before):])
+		}
+	})}
+	for _, ev := range []machine.Event{machine.Configured{Config: machine.Config{Host: "n1", Scope: machine.ASScope}}, machine.OSPFUp{Router: 0x0a000001},
+		machine.Adjacency{Full: 1}, machine.Synced{}, machine.Command{Verb: machine.VerbStandby}} {
+		before, acts = log.String(), 0
+		o.step(ev)
+	}
+	if acts == 0 || log.String() == before {
+		t.Errorf("standby has %d actions, and the log then says %q: nothing is shown by that", acts, log.String()[len(before):])
+	}
+}
+
+type does func(machine.Action)
+
+func (f does) Do(a machine.Action) { f(a) }
+
 // Whoever ends or hands over gives what is not yet written to the writer, and
 // otherwise it is given when the writer is ready for it.
 func TestTheMemoryGoesToAWriterThatIsReady(t *testing.T) {

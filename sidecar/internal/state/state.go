@@ -100,7 +100,7 @@ func Save(dir string, m machine.Memory) error {
 	}
 	// renameio syncs the file before the rename; the rename itself is on the
 	// disk with the directory.
-	if err := renameio.WriteFile(filepath.Join(dir, File), b, 0o640); err != nil {
+	if err := renameio.WriteFile(filepath.Join(dir, File), b, 0o640, renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	d, err := os.Open(dir)
