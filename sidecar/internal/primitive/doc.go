@@ -38,8 +38,10 @@
 // What changes something (all but check and status) is noted under RunDir/runs
 // while it runs, by process number and start time. When srrd was killed
 // meanwhile, it goes on: the next start of srrd ends it first (EndOrphans), with
-// its group, so that no start ends after its service was found not to run. Between
-// fork and note lie some microseconds for which that does not hold.
+// its group, so that no start ends after its service was found not to run. Before
+// its fork is noted that it is about to begin, with a name that its processes bear
+// in the environment as SRRD_RUN: a srrd that was killed before it knew the number
+// leaves that to find it by.
 //
 // # Watches
 //

@@ -209,7 +209,11 @@ func Resume(c Config, h *Handover) (*Port, error) {
 				if gated(j.run.Primitive) {
 					p.gate.running++
 				} else { // the srrd before may be one that did not do this
-					p.note(hl.service, j.run.Primitive, hj.pid)
+					run, err := runName(j.run) // of this process, which is the same
+					if err != nil {
+						return nil, err
+					}
+					p.note(j.run, run, hj.pid)
 				}
 			}
 			l.queue = append(l.queue, j)

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,8 +37,11 @@ type runFile struct {
 	Boot      string `json:"boot_id"`
 	Service   string `json:"service"`
 	Primitive string `json:"primitive"`
-	PID       int    `json:"pid"`   // of the leader, and so of the group
-	Start     uint64 `json:"start"` // of the leader: field 22 of /proc/PID/stat
+	PID       int    `json:"pid"`   // of the leader, and so of the group; 0: it is about to begin
+	Start     uint64 `json:"start"` // of the leader: field 22 of /proc/PID/stat; before that: now
+	// Run is what its processes have in their environment as SRRD_RUN: they are
+	// found by it if srrd was killed before it had written down the number.
+	Run string `json:"run,omitempty"`
 }
 
 const (
@@ -48,6 +53,11 @@ const (
 	orphanPatience = 5 * time.Second
 	// orphanLook is the wait between two looks at what is left of a group.
 	orphanLook = 5 * time.Millisecond
+	// execLooks is how often a process is looked at that shows no environment: it
+	// may be on its way through execve(2).
+	execLooks = 20
+	// runVariable is where a process of a run bears its name.
+	runVariable = "SRRD_RUN="
 )
 
 func runsDir(runDir string) string { return filepath.Join(runDir, "runs") }
@@ -60,39 +70,86 @@ func runPath(runDir, service string) string {
 // change things.
 func noted(p machine.Primitive) bool { return !gated(p) }
 
-// note writes down which process a run is. It is on the way of every failover,
-// beside the primitive, which runs already: no fsync, no rename. It matters to
-// nobody after a loss of power, and one cut short is not believed.
-func (p *Port) note(service string, prim machine.Primitive, pid int) {
-	if err := p.writeRun(service, prim, pid); err != nil {
-		p.config.Log.Warn("a primitive would go on unseen if srrd were killed", "service", service, "primitive", prim.String(), "err", err)
+// runName names a run as no other of this boot is: by the life of srrd, the
+// service, and the number that the machine gave it.
+func runName(a *machine.RunPrimitive) (string, error) {
+	st, err := ownStat()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s.%d.%d.%d", a.Service, os.Getpid(), st.start, a.Run), nil
+}
+
+// ownStat is of srrd; a new one that it executes keeps number and beginning.
+var ownStat = sync.OnceValues(func() (procStat, error) { return statOf(os.Getpid()) })
+
+// intend writes down that a run is about to begin: between its fork and note srrd
+// may be killed, and the run is to be found by its name then.
+func (p *Port) intend(a *machine.RunPrimitive, run string) {
+	now, err := ticks()
+	if err == nil {
+		err = p.writeRun(runFile{Service: a.Service, Primitive: a.Primitive.String(), Start: now, Run: run})
+	}
+	if err != nil {
+		p.unseen(a, err)
 	}
 }
 
-func (p *Port) writeRun(service string, prim machine.Primitive, pid int) error {
-	if err := advert.ValidName(service); err != nil {
+// note writes down which process a run is. It is on the way of every failover,
+// beside the primitive, which runs already: no fsync, no rename. It matters to
+// nobody after a loss of power, and one cut short is not believed.
+func (p *Port) note(a *machine.RunPrimitive, run string, pid int) {
+	st, err := statOf(pid) // a zombie at worst: it is not reaped yet
+	if err == nil {
+		err = p.writeRun(runFile{Service: a.Service, Primitive: a.Primitive.String(), PID: pid, Start: st.start, Run: run})
+	}
+	if err != nil {
+		p.unseen(a, err)
+	}
+}
+
+func (p *Port) unseen(a *machine.RunPrimitive, err error) {
+	p.config.Log.Warn("a primitive would go on unseen if srrd were killed", "service", a.Service, "primitive", a.Primitive.String(), "err", err)
+}
+
+// writeRun writes a note over the one before, in one piece. What a longer one has
+// left behind it is not read.
+func (p *Port) writeRun(r runFile) error {
+	if err := advert.ValidName(r.Service); err != nil {
 		return err
 	}
 	id, err := p.boot()
 	if err != nil {
 		return err
 	}
-	st, err := statOf(pid) // a zombie at worst: it is not reaped yet
+	r.Version, r.Boot = runVersion, id
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(runFile{runVersion, id, service, prim.String(), pid, st.start})
-	if err != nil {
-		return err
-	}
-	path := runPath(p.config.RunDir, service)
-	err = os.WriteFile(path, b, 0o600)
+	path := runPath(p.config.RunDir, r.Service)
+	const how = os.O_WRONLY | os.O_CREATE // a note that was emptied first would say nothing
+	f, err := os.OpenFile(path, how, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(runsDir(p.config.RunDir), 0o700); err == nil {
-			err = os.WriteFile(path, b, 0o600)
+			f, err = os.OpenFile(path, how, 0o600)
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
+}
+
+// ticks is now as /proc/PID/stat counts when a process began, in hundredths of a
+// second on every Linux (USER_HZ), and one less: neither more exactly nor at once.
+func ticks() (uint64, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0, fmt.Errorf("clock: %w", err)
+	}
+	return uint64(max(ts.Nano()/int64(10*time.Millisecond)-1, 0)), nil
 }
 
 // unnote removes the note of a run that has ended.
@@ -135,17 +192,21 @@ func EndOrphans(ctx context.Context, runDir string) ([]Orphan, []error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, orphanPatience, fmt.Errorf("it goes on %s after SIGKILL", orphanPatience))
 	defer cancel()
 	for i := range found {
-		found[i].Err = found[i].kill()
+		if o := &found[i]; o.Err == nil {
+			o.Err = o.kill()
+		}
 	}
+	again := map[string]bool{} // the life after this one tries
 	for i := range found {
 		o := &found[i]
 		if o.Err == nil {
 			o.Err = o.gone(ctx)
 		}
-		if o.Err == nil { // else the life after this one tries again
-			over = append(over, o.path)
+		if over = append(over, o.path); o.Err != nil {
+			again[o.path] = true
 		}
 	}
+	over = slices.DeleteFunc(over, func(path string) bool { return again[path] })
 	for _, path := range over {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
@@ -207,6 +268,17 @@ func orphans(runDir string) (found []Orphan, over []string, errs []error) {
 			over = append(over, path)
 		case f.Boot != id:
 			over = append(over, path) // nothing survived that
+		case f.PID == 0:
+			begun, err := bearers(f.Run, f.Start)
+			for _, b := range begun {
+				found = append(found, Orphan{Service: service, Primitive: f.Primitive, PID: b.pid, Err: b.err, path: path, start: b.start})
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s of service %s that was about to begin: %w; it is not known whether it runs", f.Primitive, service, err))
+			}
+			if len(begun) == 0 {
+				over = append(over, path)
+			}
 		default:
 			o := Orphan{Service: service, Primitive: f.Primitive, PID: f.PID, path: path, start: f.Start}
 			if o.runs() {
@@ -268,10 +340,62 @@ func readRun(path, service string) (runFile, error) {
 		return r, fmt.Errorf("says it is of primitive %q", advert.Printable(r.Primitive))
 	case r.Boot == "":
 		return r, errors.New("no boot id")
+	case r.PID == 0 && r.Run != "": // by its name, then
 	case r.PID <= 1: // kill(2): 0, -1 and 1 would mean everybody
 		return r, fmt.Errorf("process %d is no primitive", r.PID)
 	}
 	return r, nil
+}
+
+// bearer is a process that bears the name of a run, or that may: then err says
+// why that cannot be told.
+type bearer struct {
+	pid   int
+	start uint64
+	err   error
+}
+
+// bearers finds the leaders of the process groups of a run that may have begun.
+// Every child of the srrd that was killed has gone through execve(2) by now: until
+// then it holds that one's lock. A process in a session of its own is one that the
+// run has left behind for good.
+func bearers(run string, since uint64) ([]bearer, error) {
+	for look := 1; ; look++ {
+		found, soon, err := bearersNow(run, since)
+		if err != nil || !soon || look == execLooks {
+			return found, err
+		}
+		time.Sleep(orphanLook)
+	}
+}
+
+// bearersNow looks once; soon: a process shows no environment yet.
+func bearersNow(run string, since uint64) (found []bearer, soon bool, err error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		st, err := statOf(pid)
+		if err != nil || st.dead() || st.group != pid || st.session == pid || st.start < since {
+			continue // gone, or no such leader
+		}
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
+		case err != nil:
+			found = append(found, bearer{pid, st.start, fmt.Errorf("it cannot be told whether process %d is it: %w", pid, err)})
+		case len(env) == 0:
+			soon = true
+		case bytes.Contains(append([]byte{0}, env...), []byte("\x00"+runVariable+run+"\x00")):
+			found = append(found, bearer{pid: pid, start: st.start})
+		}
+	}
+	return found, soon, nil
 }
 
 // runs reports whether the process that was noted still does. Once it has ended
@@ -335,9 +459,10 @@ func groupRuns(group int) (bool, error) {
 
 // procStat is what /proc/PID/stat says (proc_pid_stat(5)).
 type procStat struct {
-	state byte
-	group int
-	start uint64 // ticks after boot
+	state   byte
+	group   int
+	session int
+	start   uint64 // ticks after boot
 }
 
 func (s procStat) dead() bool { return s.state == 'Z' || s.state == 'X' }
@@ -356,6 +481,9 @@ func statOf(pid int) (procStat, error) {
 	}
 	s := procStat{state: fields[0][0]}
 	if s.group, err = strconv.Atoi(string(fields[2])); err != nil {
+		return procStat{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.session, err = strconv.Atoi(string(fields[3])); err != nil {
 		return procStat{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if s.start, err = strconv.ParseUint(string(fields[19]), 10, 64); err != nil {

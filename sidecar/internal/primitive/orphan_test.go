@@ -32,10 +32,15 @@ type left struct {
 }
 
 // leave starts one; uid 0: as the test runs.
-func leave(t *testing.T, uid uint32) *left {
+func leave(t *testing.T, uid uint32, env ...string) *left {
+	t.Helper()
+	return leaveAs(t, &syscall.SysProcAttr{Setpgid: true}, uid, env...)
+}
+
+func leaveAs(t *testing.T, how *syscall.SysProcAttr, uid uint32, env ...string) *left {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", "sleep 1000 & echo $!; wait")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr, cmd.Env = how, append(os.Environ(), env...)
 	if uid != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	}
@@ -82,7 +87,7 @@ func (l *left) noteOf(service string) runFile {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return runFile{runVersion, id, service, "start", l.pid, st.start}
+	return runFile{Version: runVersion, Boot: id, Service: service, Primitive: "start", PID: l.pid, Start: st.start}
 }
 
 func writeNote(t *testing.T, run, service string, note any) string {
@@ -123,8 +128,16 @@ func TestWhatChangesSomethingIsNotedWhileItRuns(t *testing.T) {
 			// Written by the parent beside the run: look until it is there.
 			for {
 				if r, err := readRun(path, "web"); err == nil {
+					if r.PID == 0 { // not yet
+						runtime.Gosched()
+						continue
+					}
 					if r.PID != leader || r.Primitive != "start" {
 						t.Errorf("%+v, want process %d", r, leader)
+					}
+					env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", leader))
+					if err != nil || r.Run == "" || !strings.Contains(string(env), "\x00SRRD_RUN="+r.Run+"\x00") {
+						t.Errorf("%q, %v: not the name that was noted, %q", env, err, r.Run)
 					}
 					break
 				}
@@ -168,6 +181,65 @@ func TestAnOrphanIsEndedWithItsGroup(t *testing.T) {
 	}
 	for _, p := range paths {
 		absent(t, p)
+	}
+}
+
+// The srrd was killed when it had forked and did not know the number yet.
+func TestAnOrphanIsFoundByTheNameOfItsRun(t *testing.T) {
+	b := newBench(t, map[string]string{"web": "start:\n\t@:\n"})
+	run := b.run
+	action := &machine.RunPrimitive{Service: "web", Primitive: machine.PrimStart, Run: 7}
+	name, err := runName(action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.port.intend(action, name)
+	path := runPath(run, "web")
+	bears := runVariable + name
+	web, another, later, stranger := leave(t, 0, bears), leave(t, 0, bears+"1"), leave(t, 0, "X"+bears), leave(t, 0)
+	daemon := leaveAs(t, &syscall.SysProcAttr{Setsid: true}, 0, bears) // for good
+	found, errs := Orphans(run)
+	if len(found) != 1 || found[0].PID != web.pid || errs != nil {
+		t.Fatalf("%+v %v, want process %d", found, errs, web.pid)
+	}
+	if found, errs = EndOrphans(t.Context(), run); len(found) != 1 || found[0].Err != nil || errs != nil {
+		t.Fatalf("%+v %v", found, errs)
+	}
+	if web.alive() || !another.alive() || !later.alive() || !stranger.alive() || !daemon.alive() {
+		t.Errorf("web %v, of run 71 %v, of another variable %v, a stranger %v, a daemon %v", web.alive(), another.alive(), later.alive(), stranger.alive(), daemon.alive())
+	}
+	absent(t, path)
+
+	b.port.intend(action, name) // and killed before the fork
+	if found, errs := EndOrphans(t.Context(), run); found != nil || errs != nil {
+		t.Errorf("%+v %v", found, errs)
+	}
+	absent(t, path)
+}
+
+func TestANoteIsNeverEmptyWhileItIsWritten(t *testing.T) {
+	b := newBench(t, map[string]string{"web": "start:\n\t@:\n"})
+	run := b.run
+	l := leave(t, 0)
+	action := &machine.RunPrimitive{Service: "web", Primitive: machine.PrimStart, Run: 7}
+	name, err := runName(action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.port.intend(action, name)
+	reader, err := os.Open(runPath(run, "web")) // what it was is what it stays
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	b.port.note(action, name, l.pid)
+	r, err := readRun(runPath(run, "web"), "web")
+	if err != nil || r.PID != l.pid || r.Run != name {
+		t.Errorf("%+v %v", r, err)
+	}
+	st, err := reader.Stat()
+	if now, err2 := os.Stat(runPath(run, "web")); err != nil || err2 != nil || !os.SameFile(st, now) {
+		t.Errorf("another file: %v %v", err, err2)
 	}
 }
 
@@ -349,18 +421,17 @@ func BenchmarkNote(b *testing.B) {
 	defer os.RemoveAll(run)
 	p := New(Config{RunDir: run, Log: slog.New(slog.DiscardHandler)})
 	pid := os.Getpid()
+	action := &machine.RunPrimitive{Service: "web", Primitive: machine.PrimStart, Run: 7}
 	b.Run("write", func(b *testing.B) {
 		for b.Loop() {
-			if err := p.writeRun("web", machine.PrimStart, pid); err != nil {
-				b.Fatal(err)
-			}
+			p.intend(action, "web.1.2.7")
+			p.note(action, "web.1.2.7", pid)
 		}
 	})
 	b.Run("write and remove", func(b *testing.B) {
 		for b.Loop() {
-			if err := p.writeRun("web", machine.PrimStart, pid); err != nil {
-				b.Fatal(err)
-			}
+			p.intend(action, "web.1.2.7")
+			p.note(action, "web.1.2.7", pid)
 			p.unnote("web")
 		}
 	})

@@ -75,7 +75,11 @@ func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text str
 	if err != nil {
 		return machine.OutcomeUnknown, fmt.Sprintf("%s was not run: %s", a.Primitive, err), false
 	}
-	env := p.environment(*a, set, who)
+	run, err := runName(a)
+	if err != nil { // no reason not to stop a service
+		p.unseen(a, err)
+	}
+	env := p.environment(*a, set, who, run)
 	line, ignore, direct := "", false, false
 	if known := p.config.Targets; known != nil {
 		if line, ignore, direct = known.Plain(set.Dir, set.User, a.Primitive, env); !direct {
@@ -116,9 +120,15 @@ func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text str
 			}
 		}
 	}
+	if noted(a.Primitive) && run != "" {
+		p.intend(a, run)
+	}
 	if err := Start(cmd); err != nil {
 		if r.out != nil {
 			p.keep(a.Service, r.out)
+		}
+		if noted(a.Primitive) {
+			p.unnote(a.Service)
 		}
 		return machine.OutcomeUnknown, fmt.Sprintf("%s was not run: %s", a.Primitive, err), false
 	}
@@ -130,7 +140,7 @@ func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text str
 	}
 	j.running = r
 	if noted(a.Primitive) {
-		p.note(a.Service, a.Primitive, r.pid)
+		p.note(a, run, r.pid)
 	}
 	return 0, "", true
 }
@@ -300,7 +310,7 @@ func waitExit(pid int) {
 
 // environment is what a primitive sees: the SRRD_ variables, those of the
 // configuration, and a plain PATH, HOME and LANG, whatever srrd's own are.
-func (p *Port) environment(a machine.RunPrimitive, set Setting, who identity) []string {
+func (p *Port) environment(a machine.RunPrimitive, set Setting, who identity, run string) []string {
 	addrs := make([]string, len(a.Env.Addresses))
 	for i, ip := range a.Env.Addresses {
 		addrs[i] = ip.String()
@@ -320,6 +330,7 @@ func (p *Port) environment(a machine.RunPrimitive, set Setting, who identity) []
 		"SRRD_PEER="+a.Env.Peer,
 		"SRRD_FAILURE="+harmless(a.Env.Failure),
 		"SRRD_STATE_DIR="+p.config.StateDir,
+		runVariable+run,
 	)
 	// Of two values the later counts, for all who read it.
 	seen := map[string]bool{}
