@@ -231,7 +231,7 @@ func (p *Port) take(m ospfapi.Notification) {
 	case ospfapi.RouterIDChange:
 		if p.db.up && m.RouterID != p.db.self {
 			p.cfg.Log.Warn("ospfd has another router id", "was", p.db.self, "is", m.RouterID)
-			p.end(fmt.Errorf("ospfd's router id changed from %s to %s", p.db.self, m.RouterID))
+			p.end(routerChanged(p.db.self, m.RouterID))
 			return
 		}
 	case ospfapi.Overflow:

@@ -430,6 +430,27 @@ func TestARouterIDThatChangesBetweenTheCheckAndTheSyncEndsTheSession(t *testing.
 	h.expect("Synced{}")
 }
 
+// Before 8.4 ospfd does not tell that its router id has changed, which it does only
+// without neighbours.
+func TestARouterIDThatChangedWithoutAWordEndsTheSession(t *testing.T) {
+	srv := ospfapitest.NewServer(t, ospfapitest.Config{Dialect: &ospfapi.FRR75})
+	router := make(chan netip.Addr, 1)
+	router <- srv.RouterID()
+	h := run(t, srv, func(c *Config) {
+		c.Check = func(context.Context) (Standing, error) {
+			r := <-router
+			router <- r
+			return Standing{Router: r}, nil
+		}
+	})
+	h.expect("Synced{}")
+	<-router
+	router <- r3
+	srv.SetNeighbor(full)
+	h.expect("down: ospfd's router id changed from 10.0.0.1 to 10.0.0.3")
+	h.expect("OSPFUp{Router:10.0.0.3 DeadInterval:0s}")
+}
+
 func TestAnOspfdThatCannotBeUsedIsReportedInTheWordsOfTheCheck(t *testing.T) {
 	srv := ospfapitest.NewServer(t, ospfapitest.Config{NoRouterOSPF: true})
 	why := make(chan error, 1)

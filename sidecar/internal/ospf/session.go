@@ -230,12 +230,20 @@ func (p *Port) reregister(ctx context.Context, c *ospfapi.Client) error {
 
 // usable says why ospfd can no longer be used, nil if it can or does not tell.
 func (p *Port) usable(ctx context.Context) error {
-	_, err := p.cfg.Check(ctx)
+	st, err := p.cfg.Check(ctx)
 	var refused Refused
 	if errors.As(err, &refused) {
 		return refused
 	}
+	// Which ospfd before 8.4 does not tell; it changes only without neighbours.
+	if was := advert.RouterID(p.router.Load()); err == nil && advert.RouterIDFrom(st.Router) != was {
+		return routerChanged(was.Addr(), st.Router)
+	}
 	return nil
+}
+
+func routerChanged(was, is netip.Addr) error {
+	return fmt.Errorf("ospfd's router id changed from %s to %s", was, is)
 }
 
 // sync fetches the database, again and again while notifications are dropped
