@@ -16,6 +16,7 @@ import (
 	"github.com/srrd/srrd/sidecar/internal/address"
 	"github.com/srrd/srrd/sidecar/internal/handover"
 	"github.com/srrd/srrd/sidecar/internal/machine"
+	"github.com/srrd/srrd/sidecar/internal/metrics"
 	"github.com/srrd/srrd/sidecar/internal/ospf"
 	"github.com/srrd/srrd/sidecar/internal/primitive"
 	"github.com/srrd/srrd/sidecar/internal/view"
@@ -40,7 +41,8 @@ type carried struct {
 	Zebra      *zebra.Handover
 	Address    *address.Handover
 	Primitives *primitive.Handover
-	Secret     [32]byte // of the pages' forms
+	Metrics    *metrics.Handover // nil from builds that began anew
+	Secret     [32]byte          // of the pages' forms
 
 	Lock, Shell, Web     int
 	OSPFSync, OSPFAsync  int

@@ -178,6 +178,7 @@ func (o *owner) step(ev machine.Event) {
 	}
 	o.builder.Step(now, ev, acts)
 	o.metrics.Step(now, ev, acts)
+	o.metrics.Timers(o.timers.due.Len())
 	o.brings(now, ev)
 }
 

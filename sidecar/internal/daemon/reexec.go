@@ -233,9 +233,10 @@ func (d *daemon) fill(ctx context.Context, h *standstill, r reexecution) error {
 	wrote := make(chan error, 1)
 	select {
 	case do <- func() {
-		d.owner.carry(h.carried)
-		var err error
-		h.octets, err = h.carried.encode()
+		err := d.owner.carry(h.carried)
+		if err == nil {
+			h.octets, err = h.carried.encode()
+		}
 		wrote <- err
 	}:
 	case <-ctx.Done():
@@ -490,10 +491,12 @@ func (o *owner) catchUp() {
 }
 
 // carry writes what is the owner's into c.
-func (o *owner) carry(c *carried) {
+func (o *owner) carry(c *carried) (err error) {
 	c.At = time.Now()
 	c.Node, c.Late, c.Asked, c.Builder = o.node, o.late, o.asked, o.builder
 	c.Timers = o.timers.list()
+	c.Metrics, err = o.metrics.HandOver()
+	return err
 }
 
 // CheckHandover is what the new binary does for its proof: it reads what it

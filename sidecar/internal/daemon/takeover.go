@@ -72,6 +72,8 @@ func (d *daemon) takeOver(ctx context.Context, c *config.Config) error {
 	for _, s := range t.Timers {
 		o.timers.set(s)
 	}
+	o.metrics.TakeOver(t.Metrics)
+	o.metrics.Timers(o.timers.due.Len())
 	if old := t.Node.Config(); !reflect.DeepEqual(old, c.Machine) {
 		// The new binary understands the same files otherwise.
 		o.late = append(o.late, machine.Configured{Config: c.Machine})

@@ -28,6 +28,8 @@ type Collector struct {
 	opt      Options
 	registry *prometheus.Registry
 	counts   *counts
+	began    time.Time
+	start    prometheus.Gauge
 }
 
 // readTimeout is how long a scrape waits for the owner; Prometheus gives up
@@ -52,12 +54,18 @@ func bare(opt Options) *Collector {
 	}
 	c := &Collector{opt: opt, registry: prometheus.NewPedanticRegistry()}
 	c.counts = newCounts(c.registry)
-	began := prometheus.NewGauge(prometheus.GaugeOpts{Name: "srrd_start_time_seconds",
-		Help: "When this srrd began to count, Unix time. A re-execution begins anew and keeps the process: then it is later than process_start_time_seconds."})
-	began.Set(float64(opt.Now().UnixNano()) / 1e9)
-	c.registry.MustRegister(began)
+	c.start = prometheus.NewGauge(prometheus.GaugeOpts{Name: "srrd_start_time_seconds",
+		Help: "When this srrd began to count, Unix time. A re-execution goes on counting."})
+	c.begin(opt.Now().Round(0)) // of the clock of the day alone, which is carried to the nanosecond
+	c.registry.MustRegister(c.start)
 	c.registry.MustRegister(&present{opt})
 	return c
+}
+
+// begin notes since when there are counts.
+func (c *Collector) begin(at time.Time) {
+	c.began = at
+	c.start.Set(float64(at.UnixNano()) / 1e9)
 }
 
 // Handler serves the metrics.

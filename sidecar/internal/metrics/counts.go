@@ -24,16 +24,19 @@ var (
 // counts is what has happened. The maps belong to the owner; the rest is safe
 // for anybody.
 type counts struct {
+	counters   map[string]*prometheus.CounterVec // all of them, by name
+	histograms map[string]labelled               // so too
+
 	events    *prometheus.CounterVec
 	perEvent  map[reflect.Type]prometheus.Counter
-	took      prometheus.Histogram
+	took      *series
 	actions   *prometheus.CounterVec
 	perAction map[reflect.Type]prometheus.Counter
 	notes     *prometheus.CounterVec
 	timers    prometheus.Gauge
 
 	runs     *prometheus.CounterVec
-	ran      *prometheus.HistogramVec
+	ran      *histogram
 	running  map[uint64]machine.Primitive // by run
 	commands *prometheus.CounterVec
 	asked    map[uint64]machine.Verb // by command
@@ -43,27 +46,39 @@ type counts struct {
 	self             machine.RouterID
 
 	originated *prometheus.CounterVec
-	trips      *prometheus.HistogramVec
+	trips      *histogram
 	given      map[machine.LSARef]time.Time // to ospfd, not answered
 	unseen     map[machine.LSARef]time.Time // not seen back
 	wanted     map[trip]time.Time           // of kernel and zebra
 
 	failovers *prometheus.CounterVec
-	phases    *prometheus.HistogramVec
+	phases    *histogram
 
 	vty     *prometheus.CounterVec
-	vtyTook *prometheus.HistogramVec
+	vtyTook *histogram
+}
+
+// labelled is a histogram with the number of its labels.
+type labelled struct {
+	of     *histogram
+	labels int
 }
 
 func newCounts(r prometheus.Registerer) *counts {
 	f := promauto.With(r)
+	counters, histograms := map[string]*prometheus.CounterVec{}, map[string]labelled{}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		counters[name] = f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return counters[name]
 	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return f.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	histogram := func(name, help string, buckets []float64, labels ...string) *histogram {
+		h := newHistogram(name, help, buckets, labels)
+		histograms[name] = labelled{h, len(labels)}
+		r.MustRegister(h)
+		return h
 	}
 	c := &counts{
+		counters: counters, histograms: histograms,
 		events:    counter("srrd_events_total", "Events handled by the owner loop.", "event"),
 		actions:   counter("srrd_actions_total", "Actions that came of events.", "action"),
 		notes:     counter("srrd_notes_total", "Lines for the log and the list of events.", "level"),
@@ -83,9 +98,8 @@ func newCounts(r prometheus.Registerer) *counts {
 		perEvent: map[reflect.Type]prometheus.Counter{}, perAction: map[reflect.Type]prometheus.Counter{}, running: map[uint64]machine.Primitive{},
 		asked: map[uint64]machine.Verb{}, given: map[machine.LSARef]time.Time{}, unseen: map[machine.LSARef]time.Time{}, wanted: map[trip]time.Time{},
 	}
-	c.took = f.NewHistogram(prometheus.HistogramOpts{Name: "srrd_event_duration_seconds",
-		Help: "Time from taking an event until its actions were with the ports.", Buckets: stepBuckets})
-	c.timers = f.NewGauge(prometheus.GaugeOpts{Name: "srrd_timers", Help: "Timers that are set, replaced ones among them until they come due."})
+	c.took = histogram("srrd_event_duration_seconds", "Time from taking an event until its actions were with the ports.", stepBuckets).with()
+	c.timers = f.NewGauge(prometheus.GaugeOpts{Name: "srrd_timers", Help: "Timers that are set, cancelled ones among them until they come due."})
 	// What is never reached shows as zero and not as a hole.
 	for _, d := range []string{daemonOSPF, daemonZebra} {
 		c.connects.WithLabelValues(d)
@@ -98,11 +112,11 @@ func newCounts(r prometheus.Registerer) *counts {
 		c.failovers.WithLabelValues(k.String(), outcomeDone)
 		c.failovers.WithLabelValues(k.String(), outcomeGaveUp)
 		for _, p := range view.PhaseNames {
-			c.phases.WithLabelValues(k.String(), p)
+			c.phases.with(k.String(), p)
 		}
 	}
 	for _, t := range []string{tripOriginate, tripEcho, tripRoute, tripAddress} {
-		c.trips.WithLabelValues(t)
+		c.trips.with(t)
 	}
 	return c
 }
@@ -144,9 +158,12 @@ func (c *Collector) Failover(f view.Failover) {
 	}
 	c.counts.failovers.WithLabelValues(kind, outcomeDone).Inc()
 	for _, p := range f.Phases() {
-		c.counts.phases.WithLabelValues(kind, p.Name).Observe(p.Took.Seconds())
+		c.counts.phases.with(kind, p.Name).Observe(p.Took.Seconds())
 	}
 }
+
+// Timers tells how many timers are set. Only the owner calls it.
+func (c *Collector) Timers(n int) { c.counts.timers.Set(float64(n)) }
 
 // VTY counts a command on the VTY of a routing daemon, from any goroutine.
 func (c *Collector) VTY(daemon string, took time.Duration, err error) {
@@ -155,7 +172,7 @@ func (c *Collector) VTY(daemon string, took time.Duration, err error) {
 		outcome = outcomeFailed
 	}
 	c.counts.vty.WithLabelValues(daemon, outcome).Inc()
-	c.counts.vtyTook.WithLabelValues(daemon).Observe(took.Seconds())
+	c.counts.vtyTook.with(daemon).Observe(took.Seconds())
 }
 
 // snake writes the name of a Go type as a label value: LSASeen is lsa_seen.

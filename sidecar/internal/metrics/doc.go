@@ -10,6 +10,9 @@
 // microsecond for common events, and never block. VTY and the Handler may be
 // used from any goroutine.
 //
+// A re-execution resets no counter: HandOver writes down what was counted, and
+// what is under way, and TakeOver goes on from there. Go's own figures begin anew.
+//
 // If the owner does not answer within readTimeout, a scrape still has the
 // counters, and says so with srrd_owner_answers 0.
 //

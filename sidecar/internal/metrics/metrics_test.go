@@ -85,6 +85,7 @@ func fed(t *testing.T) *Collector {
 			c.Failover(f)
 		}
 	}
+	c.Timers(1)
 	c.VTY("ospfd", 400*time.Microsecond, nil)
 	c.VTY("ospfd", 2*time.Second, errors.New("unknown command"))
 	return c

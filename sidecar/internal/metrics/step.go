@@ -80,9 +80,7 @@ func (n *counts) hear(now time.Time, ev machine.Event) {
 		}
 		delete(n.running, e.Run)
 		n.runs.WithLabelValues(e.Service, p.String(), strings.ReplaceAll(e.Outcome.String(), " ", "_")).Inc()
-		n.ran.WithLabelValues(p.String()).Observe(e.Took.Seconds())
-	case machine.TimerFired:
-		n.timers.Dec()
+		n.ran.with(p.String()).Observe(e.Took.Seconds())
 	case machine.Command:
 		n.asked[e.ID] = e.Verb
 	}
@@ -115,8 +113,6 @@ func (n *counts) act(now time.Time, act machine.Action) {
 		if len(n.running) < maxOpen {
 			n.running[a.Run] = a.Primitive
 		}
-	case machine.SetTimer:
-		n.timers.Inc()
 	case machine.Note:
 		n.notes.WithLabelValues(a.Level.String()).Inc()
 	case machine.Answer:
@@ -145,7 +141,7 @@ func begin[K comparable](open map[K]time.Time, k K, now time.Time) {
 func since[K comparable](n *counts, open map[K]time.Time, k K, what string, now time.Time) {
 	if at, ok := open[k]; ok {
 		delete(open, k)
-		n.trips.WithLabelValues(what).Observe(max(0, now.Sub(at)).Seconds())
+		n.trips.with(what).Observe(max(0, now.Sub(at)).Seconds())
 	}
 }
 
