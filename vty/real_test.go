@@ -211,7 +211,7 @@ func realReaders(ctx context.Context, t *testing.T, r *Router, rel Release) {
 	if n, err := r.Neighbors(ctx); len(n) > 0 || err != nil {
 		t.Errorf("neighbours %v, %v", n, err)
 	}
-	wantNoExternals(ctx, t, r, rel)
+	wantNoExternals(ctx, t, r)
 	vip := prefix("10.250.0.1/32")
 	if got, err := r.Routes(ctx, vip); len(got) > 0 || err != nil {
 		t.Errorf("routes before: %v, %v", got, err)
@@ -229,13 +229,11 @@ func realReaders(ctx context.Context, t *testing.T, r *Router, rel Release) {
 	}
 }
 
-// wantNoExternals asks for what is not there. The question is newer than FRR 7.5.
-func wantNoExternals(ctx context.Context, t *testing.T, r *Router, rel Release) {
+// wantNoExternals asks for what is not there.
+func wantNoExternals(ctx context.Context, t *testing.T, r *Router) {
 	t.Helper()
 	x, err := r.OwnExternals(ctx)
-	if !rel.AtLeast(8, 0) {
-		wantStatus(t, err, StatusNoMatch, "Unknown command")
-	} else if len(x) > 0 || err != nil {
+	if len(x) > 0 || err != nil {
 		t.Errorf("externals %v, %v", x, err)
 	}
 }
@@ -318,5 +316,5 @@ func realRestart(ctx context.Context, t *testing.T, f *realFRR, r *Router, rel R
 	if state, err := r.OSPFState(ctx); err != nil || state.Running {
 		t.Errorf("without router ospf: %+v, %v", state, err)
 	}
-	wantNoExternals(ctx, t, r, rel)
+	wantNoExternals(ctx, t, r)
 }

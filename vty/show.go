@@ -245,7 +245,7 @@ type External struct {
 
 // ParseExternals reads `show ip ospf database external [ID] [self-originate]
 // json` of FRR 8.4 and later, ordered by prefix and router; 7.5 has no such
-// command (status 2).
+// command (status 2): see ParseExternalsText.
 func ParseExternals(text string) ([]External, error) {
 	const what = "show ip ospf database external json"
 	type lsa struct {
@@ -302,10 +302,78 @@ func ParseExternals(text string) ([]External, error) {
 			ForwardAddress: l.Forward, Tag: l.Tag,
 		})
 	}
+	sortExternals(all)
+	return all, nil
+}
+
+func sortExternals(all []External) {
 	slices.SortFunc(all, func(a, b External) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()), a.Router.Compare(b.Router))
 	})
+}
+
+// ParseExternalsText reads the same without json, which is all that 7.5 has.
+func ParseExternalsText(text string) ([]External, error) {
+	const what = "show ip ospf database external"
+	if notEnabled(text) || strings.HasPrefix(strings.TrimSpace(text), "% OSPF instance not found") {
+		return nil, nil
+	}
+	if !strings.Contains(text, "OSPF Router with ID") {
+		return nil, fmt.Errorf("%s: no router", what)
+	}
+	var all []External
+	for i, lsa := range strings.Split(text, "LS age: ")[1:] {
+		x, err := externalOf("LS age: " + lsa)
+		if err != nil {
+			return nil, fmt.Errorf("%s: LSA %d: %w", what, i+1, err)
+		}
+		all = append(all, x)
+	}
+	sortExternals(all)
 	return all, nil
+}
+
+func externalOf(text string) (External, error) {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(line, ":"); ok {
+			values[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		}
+	}
+	var errs []error
+	number := func(key string, base, bits int) uint64 {
+		n, err := strconv.ParseUint(strings.TrimPrefix(values[key], "0x"), base, bits)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+		return n
+	}
+	address := func(key string) netip.Addr {
+		word, _, _ := strings.Cut(values[key], " ")
+		a, err := netip.ParseAddr(word)
+		if err == nil && !a.Is4() {
+			err = errors.New("no IPv4 address")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+		return a
+	}
+	values["Network Mask"] = strings.TrimPrefix(values["Network Mask"], "/")
+	x := External{
+		Router: address("Advertising Router"), Age: time.Duration(number("LS age", 10, 16)) * time.Second,
+		Sequence: uint32(number("LS Seq Number", 16, 32)), Checksum: uint16(number("Checksum", 16, 16)),
+		Type2: strings.HasPrefix(values["Metric Type"], "2"), Metric: uint32(number("Metric", 10, 32)),
+		ForwardAddress: address("Forward Address"), Tag: uint32(number("External Route Tag", 10, 32)),
+	}
+	id, mask := address("Link State ID"), number("Network Mask", 10, 8)
+	if len(errs) == 0 {
+		var err error
+		if x.Prefix, err = id.Prefix(int(mask)); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return x, errors.Join(errs...)
 }
 
 // OSPFState asks ospfd for its state.
@@ -354,7 +422,13 @@ func (r *Router) routes(ctx context.Context, command string) ([]Route, error) {
 // OwnExternals asks ospfd for the type-5 LSAs it originates.
 func (r *Router) OwnExternals(ctx context.Context) ([]External, error) {
 	own := question[[]External]{"show ip ospf database external self-originate json", ParseExternals}
-	return show(ctx, r, OSPF, own, question[[]External]{})
+	all, err := show(ctx, r, OSPF, own, question[[]External]{})
+	var unknown *StatusError
+	if errors.As(err, &unknown) && unknown.Status == StatusNoMatch { // 7.5
+		own = question[[]External]{"show ip ospf database external self-originate", ParseExternalsText}
+		return show(ctx, r, OSPF, own, question[[]External]{})
+	}
+	return all, err
 }
 
 // question is a command, and how its answer is read.

@@ -2,6 +2,7 @@ package vty
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,49 @@ func TestExternalsInEveryShape(t *testing.T) {
 		if d := cmp.Diff(want, got, byValue); d != "" || err != nil {
 			t.Errorf("%s: %v\n%s", name, err, d)
 		}
+	}
+}
+
+func TestExternalsWithoutJSON(t *testing.T) {
+	text := readText(t, "frr-7.5.1-show-ip-ospf-database-external.txt")
+	got, err := ParseExternalsText(text)
+	want := []External{
+		{Prefix: prefix("10.250.0.1/32"), Router: addr("10.255.1.2"), Age: time.Second, Sequence: 0x80000001, Checksum: 0xedbd,
+			Type2: true, Metric: 20, ForwardAddress: addr("0.0.0.0")},
+		{Prefix: prefix("10.250.0.2/32"), Router: addr("10.255.1.2"), Age: time.Second, Sequence: 0x80000001, Checksum: 0xe3c6,
+			Type2: true, Metric: 20, ForwardAddress: addr("0.0.0.0")},
+	}
+	if d := cmp.Diff(want, got, byValue); d != "" || err != nil {
+		t.Errorf("%v\n%s", err, d)
+	}
+	for name, text := range map[string]string{
+		"no router ospf": "% OSPF instance not found\n", "none": text[:strings.Index(text, "LS age")],
+	} {
+		if got, err := ParseExternalsText(text); len(got) > 0 || err != nil {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	for _, text := range []string{"% Unknown command", text[:len(text)/2], strings.Replace(text, "Mask: /32", "Mask: /33", 1),
+		strings.Replace(text, "ID: 10.250.0.1", "ID: ::1", 1), strings.Replace(text, "age: 1", "age: x", 1), strings.Replace(text, "Metric: 20", "", 1)} {
+		if got, err := ParseExternalsText(text); err == nil {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func TestAnOspfdWithoutJSONIsAskedForExternalsInWords(t *testing.T) {
+	dir := t.TempDir()
+	startFake(t, dir, OSPF, func(c string) []byte {
+		switch c {
+		case "show ip ospf database external self-originate":
+			return ok(readText(t, "frr-7.5.1-show-ip-ospf-database-external.txt"))
+		case "show ip ospf database external self-originate json":
+			return AppendReply(nil, "% Unknown command: "+c+"\n", StatusNoMatch)
+		}
+		return answerVersion("7.5.1")(c)
+	})
+	if got, err := newTestRouter(t, dir).OwnExternals(t.Context()); len(got) != 2 || err != nil {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

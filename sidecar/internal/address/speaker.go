@@ -317,7 +317,7 @@ func (s *speaker) verify(ctx context.Context) error {
 	}
 	own, err := s.vty.OwnExternals(ctx)
 	var refused *vty.StatusError
-	if errors.As(err, &refused) { // FRR before 8 cannot say
+	if errors.As(err, &refused) { // it cannot say
 		clear(s.ended)
 		return nil
 	}
