@@ -481,3 +481,39 @@ func TestInterfacesThatCannotBeAskedForAreThoseReadyAndTheRouterLSAName(t *testi
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Two nodes of one router id outbid each other's router LSA; see FRR 7.5 in outbid.
+func TestWhoIsOutbidIsToldSo(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps int           // how often our router LSA comes anew
+		by    uint32        // its number grows by so much
+		every time.Duration // so often
+		want  int
+	}{
+		{"a number is left out", 1, 2, time.Minute, 1},
+		{"the next number", 50, 1, time.Minute, 0},
+		{"a busy router", rushMost - 1, 1, time.Millisecond, 0},
+		{"as busy a second later again", 2 * rushMost, 1, 11 * time.Millisecond, 0},
+		{"without end", rushMost, 1, time.Millisecond, 1},
+		{"for two seconds", 2000, 1, time.Millisecond, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, true)
+			b.say(ospfapi.SyncStarted{}, up(p2p(t, self, firstSeq, r2)), ospfapi.SyncDone{Complete: true})
+			for i := range c.steps {
+				b.now = b.now.Add(c.every)
+				b.say(up(p2p(t, self, firstSeq+c.by*uint32(i+1), r2)))
+			}
+			got := 0
+			for _, ev := range b.got {
+				if strings.HasPrefix(ev, "Outbid") {
+					got++
+				}
+			}
+			if got != c.want {
+				t.Errorf("told %d times, want %d", got, c.want)
+			}
+		})
+	}
+}
