@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -452,6 +453,46 @@ func TestTwoNodesOfOneRouterID(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// FRR from 10 on lets a second client register srrd's opaque types and forgets them
+// for both when it leaves. What srrd says then is refused, and yet stays in ospfd's
+// database, where a DELETE does nothing.
+func TestNothingIsLeftOfWhatOSPFDForgot(t *testing.T) {
+	c := up(t, twoNodes(services{"web": "addresses: 10.250.0.1\n"}))
+	c.settled("web")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s := c.stranger("n1")
+	err := s.Register(ctx, ospfapi.LSType(c.spoken()), opaqueType)
+	if errors.Is(err, ospfapi.OpaqueTypeInUse) {
+		t.Skip("this ospfd takes an opaque type from one client only")
+	}
+	c.must(err)
+	log, seq := c.logLength("n1"), c.lastEvent("n2")
+	s.close()
+	c.awaitEventAfter("n2", seq, "srrd on n1 (10.255.1.1) is gone") // ospfd has noticed, and forgotten
+	c.does("n1", "node standby")                                    // something to say, if there was nothing yet
+	c.awaitLog("n1", log, "ospfd has forgotten our opaque types")
+	c.awaitLog("n1", log, "overwritten and deleted")
+	c.awaitFor(2*patience, "ospfd on n1 holds what its srrd says and nothing else", func() error {
+		said := c.ids("n1", "10.255.1.1")
+		kind := map[lsa.Type]string{lsa.TypeOpaqueArea: "opaque-area", lsa.TypeOpaqueAS: "opaque-as"}[c.spoken()]
+		out := c.exec("n1", "vtysh", "-c", "show ip ospf database "+kind+" self-originate")
+		held := regexp.MustCompile(`LS age: (\d+)\n(?:.*\n)*? *Link State ID: (222\.\d+\.\d+\.\d+) `).FindAllStringSubmatch(out, -1)
+		var live []string
+		for _, m := range held {
+			if m[1] != "3600" {
+				live = append(live, m[2])
+			}
+		}
+		if slices.Sort(live); len(live) == 0 || !slices.Equal(live, keys(said)) {
+			return fmt.Errorf("ospfd: %v, srrd: %v", live, keys(said))
+		}
+		return nil
+	})
+	c.does("n1", "node online")
+	c.settled("web")
 }
 
 // rewriteState gives the state file another incarnation, and the checksum that
