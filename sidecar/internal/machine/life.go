@@ -407,11 +407,32 @@ func (n *Node) stopFailed(s *service) {
 	n.off(s)
 }
 
-// unannounce has OSPF route the addresses here no longer.
+// unannounce has OSPF route the addresses here no longer, but those that are the
+// group's and of which another service stays.
 func (n *Node) unannounce(s *service) {
-	if !s.cfg.Resource() {
-		n.do(Announce{Service: s.name, Addresses: s.cfg.Addresses})
+	addrs := slices.DeleteFunc(slices.Clone(s.cfg.Addresses), func(a netip.Addr) bool { return n.sharedWith(s, a, n.staysAnnounced) })
+	if len(addrs) > 0 {
+		n.do(Announce{Service: s.name, Addresses: addrs})
 	}
+}
+
+// sharedWith reports whether another service here has the address too and is as
+// asked.
+func (n *Node) sharedWith(s *service, a netip.Addr, is func(*service) bool) bool {
+	return slices.ContainsFunc(n.users[a], func(o *service) bool {
+		return o != s && o.cfg != nil && slices.Contains(o.cfg.Addresses, a) && is(o)
+	})
+}
+
+// staysAnnounced reports whether a service is announced and is to be. One that
+// runs on only until its successor has taken over is not: where a group moves,
+// its address goes with the first that stops.
+func (n *Node) staysAnnounced(s *service) bool {
+	if !s.phase.announced() {
+		return false
+	}
+	v := n.decide(s)
+	return v.Want == WantStay || v.Want == WantRun && v.Why.Code != BecauseOverlap
 }
 
 // off takes the addresses off.

@@ -231,9 +231,13 @@ func (n *Node) seen(s *service) bool {
 	return n.addressesAre(s, true) && !slices.ContainsFunc(s.cfg.Addresses, func(a netip.Addr) bool { return !n.announces(n.router, a) })
 }
 
-// gone reports whether kernel and zebra have let the addresses and routes go.
+// gone reports whether kernel and zebra have let the addresses and routes go,
+// but those that another service of the group has.
 func (n *Node) gone(s *service) bool {
 	for _, a := range s.cfg.Addresses {
+		if n.sharedWith(s, a, func(o *service) bool { return o.phase.begun() }) {
+			continue
+		}
 		if s.addrs[a].Present {
 			return false
 		}

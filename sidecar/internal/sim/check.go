@@ -94,7 +94,7 @@ func (s *Sim) suspect(h *host) {
 func (s *Sim) examine() {
 	for _, h := range s.suspects {
 		for _, a := range sortedAddrs(h.zebra) {
-			if u := h.units[h.owner[a]]; u == nil || !u.running {
+			if !slices.ContainsFunc(h.owners[a], func(name string) bool { u := h.units[name]; return u != nil && u.running }) {
 				s.violate("%s announces %s and does not run it", h.name, a)
 				delete(h.zebra, a)
 			}

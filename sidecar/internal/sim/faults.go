@@ -135,10 +135,18 @@ func (s *Sim) RefuseAddress(i int, d time.Duration) {
 	s.hosts[i].refuses = s.t + d
 }
 
-// setAddress has the kernel take an address, or let it go.
-func (s *Sim) setAddress(h *host, a netip.Addr, on bool) {
+// setAddress has the kernel take an address for a service, or let it go when
+// no other one of its group has it any more.
+func (s *Sim) setAddress(h *host, service string, a netip.Addr, on bool) {
 	if on && s.t < h.refuses {
 		s.post(h, 600*time.Microsecond, machine.AddressState{Addr: a, Err: "no buffer space available"})
+		return
+	}
+	h.held[a] = slices.DeleteFunc(h.held[a], func(other string) bool { return other == service })
+	if on {
+		h.held[a] = append(h.held[a], service)
+	} else if len(h.held[a]) > 0 {
+		s.post(h, 600*time.Microsecond, machine.AddressState{Addr: a, Present: h.kernel[a]})
 		return
 	}
 	h.dropped[a] = !on

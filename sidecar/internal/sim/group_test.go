@@ -1,6 +1,8 @@
 package sim_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +152,78 @@ func TestAPlannedMoveFloodsNoMoreThanIsDecidedFrom(t *testing.T) {
 				}
 			}
 		}
+	}
+	noViolation(t, s)
+}
+
+// Two members may have one address, as a web server and what listens for
+// it at another port: it goes with the last of them.
+func TestAnAddressOfTwoMembersStaysWhileOneHasIt(t *testing.T) {
+	for _, overlap := range []bool{false, true} {
+		t.Run(fmt.Sprintf("overlap %t", overlap), func(t *testing.T) { anAddressOfTwoMembers(t, overlap) })
+	}
+}
+
+func anAddressOfTwoMembers(t *testing.T, overlap bool) {
+	withdrawn := 0
+	o := sim.Options{Seed: 3, Trace: true, Routers: true, Most: tooMuch, Observe: func(_ int, does []machine.Action) {
+		for _, a := range does {
+			if a, ok := a.(machine.Announce); ok && !a.On {
+				withdrawn++
+			}
+		}
+	}}
+	for range 3 {
+		front, web := network("front", "10.99.1.1"), network("web", "10.99.1.1")
+		front.Group, web.Group, web.Critical = "WEB", "WEB", true
+		front.Overlap, web.Overlap = overlap, overlap
+		front.Dependencies = []string{"web"}
+		o.Nodes = append(o.Nodes, config(front, web))
+	}
+	s := sim.New(o)
+	for i := range 3 {
+		s.Boot(i)
+	}
+	at := whole(t, s, 10*time.Second, "web", "front")
+	stays := func(what string) {
+		t.Helper()
+		if s.RunUntil(10*time.Second, func() bool { return s.Service(at, "web").State != advert.Started }) {
+			t.Errorf("%s, and the other member is %s\n%s", what, s.Service(at, "web").State, tail(s))
+		}
+		if withdrawn > 0 {
+			t.Errorf("%s, and what the other one has is withdrawn\n%s", what, tail(s))
+		}
+		if strings.Contains(s.Trace(), "still show its addresses") {
+			t.Errorf("%s, and waited for what the other one has\n%s", what, tail(s))
+		}
+	}
+	s.Command(at, machine.Command{ID: 1, Verb: machine.VerbStop, Service: "front"})
+	if !s.RunUntil(100*time.Millisecond, func() bool { return s.Service(at, "front").State == advert.Stopped }) {
+		t.Errorf("it is %s\n%s", s.Service(at, "front").State, tail(s))
+	}
+	stays("one is stopped")
+	s.Command(at, machine.Command{ID: 2, Verb: machine.VerbStart, Service: "front"})
+	whole(t, s, 5*time.Second, "web", "front")
+	s.Script(at, "front", machine.PrimRestart, sim.Behaviour{Outcome: machine.OutcomeFailed})
+	s.Command(at, machine.Command{ID: 3, Verb: machine.VerbRestart, Service: "front"})
+	stays("one has failed")
+	s.Command(at, machine.Command{ID: 4, Verb: machine.VerbReactivate, Service: "front"})
+	whole(t, s, 5*time.Second, "web", "front")
+
+	// Where all of the group goes, nobody is to come for the one that stops last.
+	s.Script(at, "front", machine.PrimStop, sim.Behaviour{After: time.Second})
+	to := (at + 1) % 3
+	s.Command(to, machine.Command{ID: 5, Verb: machine.VerbMove, Service: "web", Node: s.Config(to).Host})
+	if !s.RunUntil(5*time.Second, func() bool {
+		return s.Service(at, "web").State == advert.Stopping && s.Service(at, "front").State == advert.Stopping
+	}) {
+		t.Fatalf("it does not move\n%s", tail(s))
+	}
+	if withdrawn == 0 {
+		t.Errorf("the group stops, and its address is announced on\n%s", tail(s))
+	}
+	if got := whole(t, s, 5*time.Second, "web", "front"); got != to {
+		t.Errorf("it moved to node %d, want %d\n%s", got, to, tail(s))
 	}
 	noViolation(t, s)
 }

@@ -56,11 +56,12 @@ type host struct {
 	timers  map[machine.TimerKey]uint64
 	used    map[machine.LSARef]use // by any life, for the check of ids
 
-	watched map[string]bool // services whose end srrd is told
+	watched map[string]bool         // services whose end srrd is told
+	held    map[netip.Addr][]string // the services its port keeps an address for
 
 	kernel  map[netip.Addr]bool
-	zebra   map[netip.Addr]bool   // routes the port to zebra keeps there
-	owner   map[netip.Addr]string // the service an address was announced for last
+	zebra   map[netip.Addr]bool     // routes the port to zebra keeps there
+	owners  map[netip.Addr][]string // the services an address was announced for since it was not
 	units   map[string]*unit
 	scripts map[scriptKey][]Behaviour
 	heard   [][]time.Duration // when node j was last heard of Sim.strict[k], see witness
@@ -171,6 +172,7 @@ func (s *Sim) PowerOff(i int) {
 	h.units = map[string]*unit{}
 	clear(h.kernel)
 	clear(h.zebra)
+	clear(h.owners)
 	h.marks = map[string]machine.Mark{}
 	s.topology(h)
 }
@@ -218,6 +220,7 @@ func (s *Sim) endSrrd(h *host) {
 	}
 	for _, a := range sortedAddrs(h.zebra) {
 		delete(h.zebra, a)
+		delete(h.owners, a)
 		s.After(zebraDelay, func() { s.redistribute(h, a) })
 	}
 }
@@ -242,6 +245,7 @@ func (s *Sim) StartSrrd(i int) {
 	h.timers = map[machine.TimerKey]uint64{}
 	h.waiting = map[uint64]bool{}
 	h.watched = map[string]bool{}
+	h.held = map[netip.Addr][]string{}
 	var marks []machine.Mark
 	for _, name := range sortedNames(h.marks) {
 		marks = append(marks, h.marks[name])

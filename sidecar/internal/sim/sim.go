@@ -95,7 +95,7 @@ func New(o Options) *Sim {
 			c.Host = fmt.Sprintf("n%d", i+1)
 		}
 		h := &host{id: i, name: c.Host, router: machine.RouterID(10<<24 + i + 1), cfg: c,
-			kernel: map[netip.Addr]bool{}, zebra: map[netip.Addr]bool{}, owner: map[netip.Addr]string{}, units: map[string]*unit{},
+			kernel: map[netip.Addr]bool{}, zebra: map[netip.Addr]bool{}, owners: map[netip.Addr][]string{}, units: map[string]*unit{},
 			scripts: map[scriptKey][]Behaviour{}, used: map[machine.LSARef]use{}}
 		if i < len(o.Skew) {
 			h.skew = o.Skew[i]

@@ -131,7 +131,7 @@ func (s *Sim) carry(h *host, node *machine.Node, a machine.Action) {
 		s.flush(h, id)
 	case machine.SetAddresses:
 		for _, x := range a.Addresses {
-			s.setAddress(h, x, a.On)
+			s.setAddress(h, a.Service, x, a.On)
 		}
 	case machine.Announce:
 		s.announce(h, a)
@@ -182,10 +182,14 @@ func (s *Sim) announce(h *host, a machine.Announce) {
 				return
 			}
 			if a.On {
-				h.zebra[x], h.owner[x] = true, a.Service
+				h.zebra[x] = true
+				if !slices.Contains(h.owners[x], a.Service) {
+					h.owners[x] = append(h.owners[x], a.Service)
+				}
 				s.suspect(h)
 			} else {
 				delete(h.zebra, x)
+				delete(h.owners, x)
 			}
 			s.redistribute(h, x)
 		})
