@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -424,4 +425,38 @@ func TestTheThesisGroupMovesWholeAndInOrder(t *testing.T) {
 		}
 		c.inOrder()
 	})
+}
+
+// TestMembersShareAnAddress: what two services of a group have goes with the last
+// of them, and a client of the one notices nothing of the other's end.
+func TestMembersShareAnAddress(t *testing.T) {
+	const both = "group: SHOP\naddresses: 10.250.0.7\n"
+	topo := patient(twoNodes(services{"web": both + "critical: yes\n", "quiet": both + "dependencies: web\n"}))
+	topo.Hosts = append(topo.Hosts, lab.Host{Name: "client", Gateway: netip.MustParseAddr("10.0.0.1")})
+	topo.Links = append(topo.Links, cable(end("r0", "client", "10.0.0.1/24"), end("client", "eth0", "10.0.0.2/24")))
+	c := up(t, topo)
+	c.settled("web", "quiet")
+	holder := c.elected("web")
+	p := c.probe("10.250.0.7")
+	c.awaitAnswer(p, holder)
+	log := c.logLength(holder)
+	p.Mark("stopped")
+	c.does(holder, "service quiet stop")
+	c.awaitState(holder, "quiet", "active/stopped")
+	c.does(holder, "service quiet start")
+	c.awaitState(holder, "quiet", "active/started")
+	p.Mark("moved")
+	text, err := c.lab.Log(holder, "srrd")
+	c.must(err)
+	if strings.Contains(text[log:], "still show its addresses") {
+		c.Errorf("the member that stopped waited for what the other one has")
+	}
+	to := c.others(holder)[0]
+	c.moves("web", to)
+	c.awaitHolder("quiet", to)
+	c.awaitAnswer(p, to)
+	phase, ok := p.Stop().Phase("stopped")
+	if !ok || phase.Lost > 0 || len(phase.ByNode) != 1 {
+		c.Errorf("while one member stopped and started, the client of the other lost %d datagrams, and was answered by %v", phase.Lost, phase.ByNode)
+	}
 }
