@@ -136,6 +136,11 @@ func anyService(r *rand.Rand) string { return pick(r, services).name }
 // the release has one.
 var frrDaemons = []string{"zebra", "bfdd", "ospfd"}
 
+// watchdog is WatchdogSec= of deploy/systemd: so long after its last word, which
+// it says twice in that time, systemd ends an srrd that hangs. lost_hold counts on
+// that: what an srrd leaves running that hangs for longer, nobody stops.
+const watchdog = 5 * time.Second
+
 // kinds is the whole list, in the order the weights are drawn in.
 var kinds = []kind{
 	{"daemons", 22, func(p Plan, r *rand.Rand) Fault {
@@ -159,7 +164,11 @@ var kinds = []kind{
 		case 3:
 			f.Arg, f.For = "STOP", pick(r, []time.Duration{time.Second, 3 * time.Second, 10 * time.Second})
 		default: // never goes on: who watches it kills it, and starts another
-			f.Arg, f.For = "HANG", between(r, 6*time.Second, 12*time.Second)
+			least, most := 6*time.Second, 12*time.Second
+			if slices.Contains(some, "srrd") {
+				least, most = watchdog/2, watchdog
+			}
+			f.Arg, f.For = "HANG", between(r, least, most)
 		}
 		f.Arg += " " + strings.Join(some, ",")
 		return f

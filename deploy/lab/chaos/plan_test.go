@@ -36,6 +36,9 @@ func TestEveryKindOfFaultComes(t *testing.T) {
 			seen[f.Kind] = true
 			if f.Kind == "daemons" {
 				how, list, _ := strings.Cut(f.Arg, " ")
+				if how == "HANG" && strings.Contains(list, "srrd") && f.For > watchdog {
+					t.Errorf("round %d: %s lasts %s; the watchdog ends an srrd that hangs after %s", n, f, f.For, watchdog)
+				}
 				for d := range strings.SplitSeq(list, ",") {
 					seen[how+" "+d] = true
 				}
@@ -59,6 +62,17 @@ func TestEveryKindOfFaultComes(t *testing.T) {
 				t.Errorf("%s %s never comes", how, d)
 			}
 		}
+	}
+}
+
+// What hangs is ended as systemd would do it.
+func TestTheWatchdogIsThatOfTheUnit(t *testing.T) {
+	unit, err := os.ReadFile(filepath.Join("..", "..", "systemd", "srrd.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nWatchdogSec=" + watchdog.String() + "\n"; !strings.Contains(string(unit), want) {
+		t.Errorf("the unit does not have %q", strings.TrimSpace(want))
 	}
 }
 
