@@ -347,14 +347,22 @@ func (n *Node) urgent(s *service, t *topic, a advert.Service) bool {
 
 // mayWait reports whether nobody decides from what has changed. Of a step that
 // is all but whether the service may run, and whether it still does; of a pin,
-// that a peer or another member of the group says it too. The rest is compared
-// as a whole, so that what is added to an advertisement is urgent.
+// that a peer or another member of the group says it too. The rest is compared as
+// a whole, so that what is added to an advertisement is urgent.
+//
+// That a holder yields is news with its end: the better claimant comes before it in
+// the order, whether it has the service or stops it, and begins when it runs
+// there no more, whatever it acknowledged until then. Where it may run twice
+// nobody waits for that end.
 func (n *Node) mayWait(s *service, t *topic, a advert.Service) bool {
 	was, is := t.words, wordsOf(a)
 	if inTheWay(was.State, was.Step) != inTheWay(is.State, is.Step) || serves(was.State, was.Step) != serves(is.State, is.Step) {
 		return false
 	}
 	was.Step = is.Step
+	if was.State == advert.Started && is.State == advert.Stopping && s.yields && s.causeFail.Code == advert.FailNone && !s.cfg.Overlap {
+		was.State, was.Seen = is.State, is.Seen
+	}
 	if was.Pin != is.Pin && n.pinIsSaid(s, is.Pin) {
 		was.Pin = is.Pin
 	}

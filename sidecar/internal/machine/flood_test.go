@@ -323,6 +323,92 @@ func TestOnlyAStepThatNobodyDecidesFromMayWait(t *testing.T) {
 	}
 }
 
+// A better claimant begins when nothing runs here any more: an LSA that says it is
+// being stopped is only in the way of the one that says so.
+func TestAHolderThatYieldsSaysSoWithItsEnd(t *testing.T) {
+	overlap := plain
+	overlap.Overlap = true
+	for _, tc := range []struct {
+		name   string
+		cfg    Service
+		change func(*Node, *service)
+		waits  bool
+		phase  phase
+	}{
+		{"a plain service for a better claimant", plain, nil, true, phaseStop},
+		{"a resource for a better claimant", disk, nil, true, phaseStop},
+		{"one that may run twice", overlap, func(_ *Node, s *service) { s.yieldDue = true }, false, phaseLinger},
+		{"a resource that a person stops", disk, func(_ *Node, s *service) { s.hold.On = true }, false, phaseStop},
+		{"a resource whose node is cut off", disk, func(n *Node, _ *service) { n.ospf.full = 0 }, false, phaseStop},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.cfg.Linger = time.Second
+			n, s := table{cfg: tc.cfg, phase: phaseStarted, claim: advert.NewClaim(5, r1), offers: []advert.Service{idle}}.node()
+			s.ranStart = true
+			n.flood(s)
+			s.topic.echoed = true
+			first := s.topic.ref
+			better := betterIt
+			better.Name, better.Stamp = "web", advert.Stamp{Incarnation: 5, Generation: 2}
+			if tc.cfg.Overlap {
+				better.State, better.Step = advert.Started, advert.StepNone
+			}
+			if tc.change != nil {
+				tc.change(n, s)
+			}
+			n.hearService(n.peer(r2), LSARef{Scope: ASScope, ID: 1 << 16}, &better, false)
+			n.plan(s)
+			n.flood(s)
+			if s.phase != tc.phase || (s.topic.ref == first) != tc.waits {
+				t.Fatalf("it is %s, and that is to wait: %v; said: %s", s.phase, tc.waits, s.topic.words.State)
+			}
+			if !tc.waits {
+				return
+			}
+			if at, set := n.due[s.timer(TimerCoalesce)]; !set || !at.Equal(n.now.Add(unhurried)) {
+				t.Errorf("a stop that lasts is to be said after %s", unhurried)
+			}
+			s.run, s.result = nil, &PrimitiveDone{Service: "web", Outcome: OutcomeDone}
+			n.plan(s)
+			n.flood(s)
+			w := s.topic.words
+			if s.topic.ref == first || serves(w.State, w.Step) || s.strict() && w.Seen != better.Claim {
+				t.Errorf("when nothing runs any more it is said that it is %s, %s, and %s acknowledged", w.State, w.Step, w.Seen)
+			}
+		})
+	}
+}
+
+// Who hears late that a holder yields decides as he would have decided.
+func TestNobodyDecidesFromAHolderThatYields(t *testing.T) {
+	claim, better := advert.NewClaim(5, r2), advert.NewClaim(9, r3)
+	says := advert.Service{State: advert.Starting, Step: advert.StepClaim, Preference: 200, Claim: better}
+	for _, cfg := range []Service{plain, disk} {
+		first := cfg
+		first.Preference = 200
+		for name, of := range map[string]table{
+			"a third":      {cfg: cfg, phase: phaseStopped, offers: []advert.Service{{}, says}},
+			"the claimant": {cfg: first, phase: phaseClaim, claim: advert.NewClaim(9, r1), offers: []advert.Service{{}, idle}},
+		} {
+			hears := func(said advert.Service) string {
+				said.Preference, said.Claim = 100, claim
+				of.offers[0] = said
+				n, s := of.node()
+				o := s.offers[0]
+				asked, hinders := o.asked()
+				clear, awhile := n.mayBegin(s)
+				return fmt.Sprint(n.decide(s), asked, hinders, clear, awhile, n.obstacles(s), o.mayRun(), o.feared(), o.mark(), n.bestClaim(n.unit(s)), n.acknowledged(n.unit(s), claim))
+			}
+			was := hears(advert.Service{State: advert.Started, Seen: claim})
+			for _, step := range []advert.Step{advert.StepDependents, advert.StepLinger, advert.StepStop} {
+				if is := hears(advert.Service{State: advert.Stopping, Step: step, Seen: better}); is != was {
+					t.Errorf("%s decides from the step %s (strict: %v):\n  %s\n  %s", name, step, cfg.Resource(), was, is)
+				}
+			}
+		}
+	}
+}
+
 // A pin that others have from who gave it is copied without haste, one of our own
 // is said at once, of a group once.
 func TestACopyOfAPinMayWait(t *testing.T) {

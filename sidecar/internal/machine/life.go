@@ -343,7 +343,7 @@ func (n *Node) sayAgain(s *service) {
 
 // leave begins an orderly stop; what depends on the service stops first.
 func (n *Node) leave(s *service) {
-	s.cause = s.verdict.Why.String()
+	s.cause, s.yields = s.verdict.Why.String(), s.verdict.Why.Code == BecauseBetterClaimant
 	n.note(LevelInfo, s.name, "stops it: "+s.cause)
 	n.cancelTimer(s.timer(TimerCheck))
 	n.cancelTimer(s.timer(TimerProbation))

@@ -24,6 +24,7 @@ type service struct {
 	verdict     Verdict
 	cause       string         // why it stops, for people
 	causeFail   advert.Failure // set while stopping because of a failure
+	yields      bool           // the last orderly stop was begun for a better claimant
 	failure     advert.Failure
 	failures    int // in a row, for the back-off
 	probation   bool

@@ -103,11 +103,11 @@ func TestACriticalFailureTakesTheGroupAlongAndAnotherDoesNot(t *testing.T) {
 }
 
 // Each LSA is work for every router and node in the middle of a move. Those that
-// are needed: the pin, the claims, the holder's words that it stops, that nothing
-// runs any more and that all has stopped, the acknowledgements of the third, and
-// starting and started.
+// are needed: the pin, the claims, the holder's words that nothing runs any more
+// and that all has stopped, the acknowledgements of the third, and starting and
+// started.
 func TestAPlannedMoveFloodsNoMoreThanIsDecidedFrom(t *testing.T) {
-	const needed = 1 + 2 + 2 + 1 + 2 + 2 + 4
+	const needed = 1 + 2 + 1 + 2 + 2 + 4
 	said, counts := 0, false
 	o := sim.Options{Seed: 1, Trace: true, Routers: true, Most: tooMuch, Observe: func(_ int, does []machine.Action) {
 		for _, a := range does {
