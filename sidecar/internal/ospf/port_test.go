@@ -734,14 +734,19 @@ func TestAnLSAThatOSPFDForgotToBeItsOwnIsOverwrittenAndDeleted(t *testing.T) {
 				srv.ForgetTypes(advert.OpaqueType)
 				ref := machine.LSARef{Scope: s, ID: 1}
 				h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
-				h.await("a refusal that passes", func(ev machine.Event) bool {
-					d, is := ev.(machine.OriginateDone)
-					return is && d.Result == machine.OriginateRetry
+				// Nobody need ask for its end, which may be told before the refusal.
+				var refused, gone bool
+				h.await("a refusal that passes, and that it is gone", func(ev machine.Event) bool {
+					switch ev := ev.(type) {
+					case machine.OriginateDone:
+						refused = refused || ev.Result == machine.OriginateRetry
+					case machine.LSAGone:
+						gone = gone || ev.Ref == ref
+					}
+					return refused && gone
 				})
-				// Nobody need ask for it.
 				srv.Await(t, "the three types again", func() bool { return registrations(srv) >= 6 })
 				srv.Await(t, "its end", func() bool { return len(live(srv)) == 0 })
-				h.await("that it is gone", func(ev machine.Event) bool { g, is := ev.(machine.LSAGone); return is && g.Ref == ref })
 				mu.Lock()
 				defer mu.Unlock()
 				if len(flooded) < 2 {
