@@ -163,7 +163,7 @@ func syncs(ctx context.Context, c *cluster) (out Outcome, err error) {
 		return out, err
 	}
 	r := &run{c: c, holder: host}
-	if err := r.end(syscall.SIGKILL, "srrd"); err != nil {
+	if err := r.signal(syscall.SIGKILL, "srrd"); err != nil {
 		return out, err
 	}
 	if err := r.start(ctx, "srrd"); err != nil {

@@ -77,7 +77,7 @@ func PeerRows() []Row {
 			}
 		}
 		move := row("move", "SIGTERM of keepalived, which gives the address up", "move-overlap", "move-stop-start")
-		move.do = func(_ context.Context, r *run) error { return r.end(syscall.SIGTERM, peerDaemon) }
+		move.do = func(_ context.Context, r *run) error { return r.signal(syscall.SIGTERM, peerDaemon) }
 		move.heal = revive(peerDaemon)
 		dies := row("service-killed-checked", "kill -9 of the service, which is checked once a second", "service-killed-checked")
 		dies.do, dies.heal = killAnswerer, revive("answer")
@@ -98,7 +98,7 @@ func PeerRows() []Row {
 		killed.heal = revive(peerDaemon)
 		everything := []string{"zebra", "bfdd", "ospfd", "answer", peerDaemon}
 		reboot := row("reboot", "SIGTERM of all daemons of the node at once, later all are back", "reboot")
-		reboot.do = func(_ context.Context, r *run) error { return r.end(syscall.SIGTERM, everything...) }
+		reboot.do = func(_ context.Context, r *run) error { return r.signal(syscall.SIGTERM, everything...) }
 		reboot.heal = revive(everything...)
 		rows = append(rows, move, dies, loss, freeze, carrier, killed, reboot)
 	}

@@ -86,16 +86,16 @@ func Rows() []Row {
 		return func(ctx context.Context, r *run) error { return r.start(ctx, names...) }
 	}
 	kill := func(sig syscall.Signal, names ...string) func(context.Context, *run) error {
-		return func(_ context.Context, r *run) error { return r.end(sig, names...) }
+		return func(_ context.Context, r *run) error { return r.signal(sig, names...) }
 	}
 	all := []string{"zebra", "bfdd", "ospfd", "answer", "srrd"} // as they start
 	// As watchfrr does: what stands on zebra is restarted with it, at once.
 	zebra := func(sig syscall.Signal) func(context.Context, *run) error {
 		return func(ctx context.Context, r *run) error {
-			if err := r.end(sig, "zebra"); err != nil {
+			if err := r.signal(sig, "zebra"); err != nil {
 				return err
 			}
-			if err := r.end(syscall.SIGKILL, "bfdd", "ospfd"); err != nil {
+			if err := r.signal(syscall.SIGKILL, "bfdd", "ospfd"); err != nil {
 				return err
 			}
 			return r.start(ctx, "zebra", "bfdd", "ospfd")
