@@ -84,10 +84,11 @@ func TestTheWatchdogHasPatienceWithAReexecution(t *testing.T) {
 
 func TestTheNextSrrdTakesTheWatchdogBackAsSoonAsItAnswers(t *testing.T) {
 	told := systemd(t)
-	d, _ := configured(t, newFiles(t), nil)
-	d.taken = &carried{}
+	o, _ := testOwner()
+	d := &daemon{owner: o, board: o.board, taken: &carried{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var g errgroup.Group
+	g.Go(func() error { return o.run(ctx) })
 	g.Go(func() error { return d.watchdog(ctx) })
 	expect(t, told, usually)
 	cancel()

@@ -87,23 +87,27 @@ func (h *Held) Release() {
 	})
 }
 
+// hold is a wish that the port comes to rest.
+type hold struct {
+	held chan<- struct{} // whoever reads it has busy, alone
+	done <-chan struct{} // nobody wants it any more
+}
+
 // Hold brings the port to rest: primitives go on running, and nothing is begun
-// or told until Release. Do must not be called meanwhile.
+// or told until Release. Do must not be called meanwhile. Before Run it waits for
+// that.
 func (p *Port) Hold(ctx context.Context) (*Held, error) {
 	held := make(chan struct{})
-	p.group.Go(func() error {
-		p.busy.Lock()
-		select {
-		case held <- struct{}{}:
-		case <-ctx.Done():
-			p.busy.Unlock()
-		}
-		return nil
-	})
+	over := func() error { return fmt.Errorf("primitives do not come to rest: %w", context.Cause(ctx)) }
+	select {
+	case p.holds <- hold{held, ctx.Done()}:
+	case <-ctx.Done():
+		return nil, over()
+	}
 	select {
 	case <-held:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("primitives do not come to rest: %w", context.Cause(ctx))
+		return nil, over()
 	}
 	askers.Lock()
 	h := &Held{State: &Handover{}, port: p}
@@ -116,6 +120,16 @@ func (p *Port) Hold(ctx context.Context) (*Held, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// rested waits until nobody does anything, and hands that over.
+func (p *Port) rested(h hold) {
+	p.busy.Lock()
+	select {
+	case h.held <- struct{}{}:
+	case <-h.done:
+		p.busy.Unlock()
+	}
 }
 
 func (h *Held) take(p *Port) error {

@@ -59,6 +59,7 @@ type Port struct {
 	config Config
 	group  *errgroup.Group // of Run
 	wake   chan struct{}
+	holds  chan hold // for Run
 	gate   gate
 	drop   bool // children would inherit capabilities
 	// bus connects to the system bus; another one in tests.
@@ -103,7 +104,7 @@ type job struct {
 
 // New makes a port; nothing happens before Run.
 func New(c Config) *Port {
-	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), lines: map[string]*line{},
+	return &Port{config: c, drop: ambient(), wake: make(chan struct{}, 1), holds: make(chan hold), lines: map[string]*line{},
 		markErrs: map[string]error{}, watches: map[string]*watch{}, gate: gate{limit: c.MaxChecks}, bus: dbus.ConnectSystemBus,
 		boot: remembered(boot)}
 }
@@ -187,6 +188,9 @@ func (p *Port) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
+			case h := <-p.holds:
+				g.Go(func() error { p.rested(h); return nil })
+				continue
 			case <-p.wake:
 			}
 			p.mu.Lock()
