@@ -525,9 +525,6 @@ func TestAnAliasMovesWhileZebraIsAway(t *testing.T) {
 	c.announcedNoMore("10.250.0.2", "10.255.1.1")
 	c.start("n1", "zebra") // alone: ospfd looks for it only after ten seconds
 	c.sub("it comes back, and goes again before ospfd has found the next zebra", func(c *cluster) {
-		if oldNodes() {
-			c.Skip("ospfd before FRR 8 has no JSON of its external LSAs, so that nobody sees that it keeps one")
-		}
 		c.whole("mail")
 		c.holderIs("mail", "n1")
 		// The new zebra may end the BFD of its node, which then finds itself alone
