@@ -3,7 +3,6 @@ package primitive
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,7 +184,7 @@ func (t *Targets) ask(ctx context.Context, of reading) (*answer, error) {
 		}
 		a.stamps[f] = stampOf(f)
 	}
-	a.young = !a.oldEnough(asked, cmp.Or(t.settled, settledFor))
+	a.young = !a.oldEnough(asked, t.settleFor())
 	if ok && quiet && !a.young {
 		a.recipes = readRecipes(db, all, files)
 	}

@@ -1,6 +1,7 @@
 package primitive
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -430,15 +431,31 @@ func (t *Targets) Plain(dir, user string, p machine.Primitive, env []string) (li
 	return a.recipes.command(p.String(), env)
 }
 
+// Settle is Refresh, and again until what is known of the directory may be trusted:
+// else the first takeover after a change, when nothing may be late, would be what
+// finds that out, with make beside it.
+func (t *Targets) Settle(ctx context.Context, dir, user string) {
+	for t.Refresh(ctx, dir, user) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(t.settleFor()):
+		}
+	}
+}
+
+func (t *Targets) settleFor() time.Duration { return cmp.Or(t.settled, settledFor) }
+
 // Refresh asks make about a directory again if what is known of it is too old, or
-// was too young to be trusted. Callers at the same time do not wait.
-func (t *Targets) Refresh(ctx context.Context, dir, user string) {
+// was too young to be trusted, and reports whether it still is that. Callers at the
+// same time do not wait.
+func (t *Targets) Refresh(ctx context.Context, dir, user string) (young bool) {
 	of := reading{dir, user}
 	t.mu.Lock()
 	a := t.known[of]
 	if a != nil && !a.young && a.fresh() || t.asking[of] {
 		t.mu.Unlock()
-		return
+		return false
 	}
 	if t.asking == nil {
 		t.asking = map[reading]bool{}
@@ -449,9 +466,11 @@ func (t *Targets) Refresh(ctx context.Context, dir, user string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.asking, of)
-	if err == nil { // else make will say it itself, at each run
-		t.put(of, a)
+	if err != nil { // make will say it itself, at each run
+		return false
 	}
+	t.put(of, a)
+	return a.young
 }
 
 // oldEnough reports whether no file was changed shortly before make was asked.

@@ -194,6 +194,21 @@ func TestAFileThatHasJustChangedIsNotTrusted(t *testing.T) {
 	}
 }
 
+// Nothing else has make asked again before the first takeover.
+func TestWhatHasJustChangedIsAskedAgainOnceItHasSettled(t *testing.T) {
+	dir := t.TempDir()
+	v := Targets{settled: 100 * time.Millisecond}
+	put(t, dir, "Makefile", noops+"start stop:\n\t@:\n")
+	v.Settle(t.Context(), dir, "")
+	if _, _, ok := v.Plain(dir, "", machine.PrimStart, nil); !ok {
+		t.Error("it is not trusted after that")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	v = Targets{settled: time.Hour}
+	v.Settle(ctx, dir, "") // returns all the same
+}
+
 // The services of the library.
 func TestTheLibrarysRecipes(t *testing.T) {
 	for service, want := range map[string][]machine.Primitive{

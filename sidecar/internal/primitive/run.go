@@ -85,7 +85,7 @@ func (p *Port) begin(ctx context.Context, j *job) (why machine.Outcome, text str
 		if line, ignore, direct = known.Plain(set.Dir, set.User, a.Primitive, env); !direct {
 			// Beside the run, and for the next one.
 			p.group.Go(func() error {
-				known.Refresh(ctx, set.Dir, set.User)
+				known.Settle(ctx, set.Dir, set.User)
 				return nil
 			})
 		}
