@@ -259,15 +259,19 @@ func within(ctx context.Context, look func(context.Context) error) error {
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var last error
 	for {
 		err := look(ctx)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil { // the end of patience cuts the last look off
+			last = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("not within %s: %w", patience, err)
+			return fmt.Errorf("not within %s: %w", patience, last)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,9 +100,10 @@ func move(ctx context.Context, r *run) error {
 	return err
 }
 
-// unmove makes all nodes equal again.
+// unmove makes all nodes equal again; any of them can. Where the move has not come
+// about, nobody may have taken the services.
 func unmove(ctx context.Context, r *run) error {
-	_, err := r.c.ask(ctx, r.to, "service "+r.c.set.names[0]+" unmove")
+	_, err := r.c.ask(ctx, cmp.Or(r.to, r.holder), "service "+r.c.set.names[0]+" unmove")
 	return err
 }
 
