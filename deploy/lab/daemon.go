@@ -91,6 +91,9 @@ func (l *Lab) logPath(host, name string) string {
 // for dead.
 const niceness = -10
 
+// timekeeper is the same of those that must keep time on a loaded machine.
+const timekeeper = -20
+
 // prefer ranks a process, and its session where the scheduler groups by sessions
 // (sched(7), autogroup: between groups the nice value of a process counts for
 // nothing). Some containers refuse; then it ranks as everybody.
@@ -104,16 +107,16 @@ func prefer(pid int) {
 // root of its own has that from deploy/install/frr-root.
 const ownRun = `mkdir -p /run/frr && mount --bind "$1" /run/frr && shift && exec "$@"`
 
-// realtime starts a command so that it and all its threads and children run
-// before all ordinary processes; they inherit it of the thread that starts
-// them, which has to be locked. Where that is refused they are ordinary.
-func realtime(start func() error) error {
-	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
-	if unix.SchedSetAttr(0, attr, 0) != nil {
-		return start()
-	}
-	err := start()
-	return errors.Join(err, unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0))
+// keepTime has a process run soon after it wakes, and not for long while others
+// wait: it outranks the rest of a lab, with slices of the least length there is
+// (sched_setattr(2); before Linux 6.12 without). SCHED_RR would have the first
+// alone. A bfdd waits for the last millisecond before each packet by asking for the
+// time over and over, since it polls in whole milliseconds; five of them with 10 ms
+// are busy for half a processor, and all others would wait for that.
+func keepTime(pid int) {
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: timekeeper, Runtime: uint64(100 * time.Microsecond)}
+	_ = unix.SchedSetAttr(pid, attr, 0)
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(timekeeper)), 0)
 }
 
 func (l *Lab) spawn(d *daemon) (proc, error) {
@@ -130,22 +133,23 @@ func (l *Lab) spawn(d *daemon) (proc, error) {
 	cmd.Dir = l.hostDir(d.Host)
 	cmd.Env = append(os.Environ(), d.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	p, err := l.startDetached(d.Host, cmd, slices.Contains(l.opts.Realtime, d.Name))
-	if err == nil {
+	p, err := l.startDetached(d.Host, cmd)
+	if err != nil {
+		return p, err
+	}
+	if slices.Contains(l.opts.KeepTime, d.Name) {
+		keepTime(p.PID)
+	} else {
 		prefer(p.PID)
 	}
 	return p, err
 }
 
 // startDetached starts a process in a session of its own, so that it outlives
-// us, and reaps it if it does not; with first it is as realtime makes it.
-func (l *Lab) startDetached(host string, cmd *exec.Cmd, first bool) (proc, error) {
+// us, and reaps it if it does not.
+func (l *Lab) startDetached(host string, cmd *exec.Cmd) (proc, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	start := cmd.Start
-	if first {
-		start = func() error { return realtime(cmd.Start) }
-	}
-	if err := l.Do(host, start); err != nil {
+	if err := l.Do(host, cmd.Start); err != nil {
 		return proc{}, fmt.Errorf("%s on %s: %w", filepath.Base(cmd.Path), host, err)
 	}
 	p, err := identify(cmd.Process.Pid)

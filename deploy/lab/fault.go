@@ -404,7 +404,7 @@ func (l *Lab) startRelay(wire *netlink.Handle, p port, f *Fault) (err error) {
 	}
 	defer r.Close()
 	cmd.Stdout = w
-	f.Relay, err = l.startDetached(wireHost, cmd, false)
+	f.Relay, err = l.startDetached(wireHost, cmd)
 	w.Close()
 	if err != nil {
 		return fmt.Errorf("relay: %w", err)

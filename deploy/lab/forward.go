@@ -78,7 +78,7 @@ func (l *Lab) forward(host string, port uint16, listen netip.AddrPort) (netip.Ad
 	cmd := exec.Command(l.opts.Binaries.Srrlab, args...)
 	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{socket, ns}
-	if _, err := l.startDetached(host, cmd, false); err != nil {
+	if _, err := l.startDetached(host, cmd); err != nil {
 		return netip.AddrPort{}, err
 	}
 	return ln.Addr().(*net.TCPAddr).AddrPort(), nil

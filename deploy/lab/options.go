@@ -34,10 +34,10 @@ type Options struct {
 	KeepFailed bool `json:"keep_failed"`
 	// NoWait makes Up return as soon as all daemons run, converged or not.
 	NoWait bool `json:"no_wait"`
-	// Realtime names daemons that run before all ordinary processes of the machine
-	// (SCHED_RR), as those that must keep time on a loaded machine. Not all of a
-	// lab: the kernel's own network threads are ordinary.
-	Realtime []string `json:"realtime,omitempty"`
+	// KeepTime names daemons that outrank the others of the lab, as those that
+	// must keep time on a loaded machine. Not all of a lab: the kernel's own network
+	// threads are ordinary.
+	KeepTime []string `json:"keep_time,omitempty"`
 	// Log hears what Up does; nil for silence.
 	Log *slog.Logger `json:"-"`
 }

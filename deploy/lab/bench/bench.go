@@ -144,7 +144,7 @@ func (b *Bench) up(ctx context.Context, v variant) (c *cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := lab.Up(ctx, t, lab.Options{Name: b.Name, Base: cmp.Or(b.Base, inMemory()), Binaries: b.Binaries, Realtime: []string{"bfdd"}})
+	l, err := lab.Up(ctx, t, lab.Options{Name: b.Name, Base: cmp.Or(b.Base, inMemory()), Binaries: b.Binaries, KeepTime: []string{"bfdd"}})
 	if err != nil {
 		return nil, err
 	}
