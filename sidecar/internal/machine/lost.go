@@ -16,6 +16,7 @@ type lost struct {
 	addrs      []netip.Addr
 	silent     bool // its srrd is gone, its router reachable
 	doubted    bool // it did not run when last heard: see offer.doubted
+	hearsay    bool // its claim is known by another's acknowledgement only: see hearSay
 	failedStop bool
 	since      time.Time
 	until      time.Time // then it stands in nobody's way; zero: only a person or fencing ends it
@@ -24,7 +25,10 @@ type lost struct {
 
 // was says what the lost holder had to do with the service, as far as known.
 func (l *lost) was(service string) string {
-	if l.doubted {
+	switch {
+	case l.hearsay:
+		return "claimed " + service + " by the word of others only and may have started it"
+	case l.doubted:
 		return "may have started " + service + " since it was last heard"
 	}
 	return "ran " + service + " when last heard"
@@ -62,7 +66,7 @@ func (n *Node) dread(o *offer) {
 		return
 	}
 	o.dreaded = o.fear()
-	if !o.s.fences() && !o.stuck() && slices.ContainsFunc(o.s.busy, func(b *offer) bool { return b.mayRun() && b.said.Claim > o.said.Claim }) {
+	if !o.s.fences() && !o.stuck() && slices.ContainsFunc(o.s.busy, func(b *offer) bool { return b.mayRun() && b.said.Claim > o.fear() }) {
 		return // who runs it now has waited for it
 	}
 	n.lose(o, BecauseUnreachable)
@@ -70,13 +74,17 @@ func (n *Node) dread(o *offer) {
 }
 
 // fear is the claim of what is feared of an offer; 1 where it has none.
-func (o *offer) fear() advert.Claim { return max(1, o.said.Claim) }
+func (o *offer) fear() advert.Claim { return max(1, o.said.Claim, o.rumour) }
 
 // lose notes that one who runs the service, or may, is no longer heard.
 func (n *Node) lose(o *offer, why ReasonCode) {
-	s := o.s
-	l := &lost{router: o.peer.id, claim: o.said.Claim, addrs: o.said.Addresses, since: n.now, host: n.hostOf(o.peer.id),
-		silent: why == BecauseSrrdGone || why == BecauseOldLife || why == BecauseLeaving, failedStop: o.stuck(), doubted: !o.feared()}
+	n.await(o.s, &lost{router: o.peer.id, claim: max(o.said.Claim, o.rumour), addrs: o.said.Addresses, since: n.now, host: n.hostOf(o.peer.id),
+		silent:     why == BecauseSrrdGone || why == BecauseOldLife || why == BecauseLeaving,
+		failedStop: o.stuck(), doubted: !o.feared(), hearsay: o.byHearsay()})
+}
+
+// await has somebody waited for who is lost.
+func (n *Node) await(s *service, l *lost) {
 	if old := s.lostOf(l.router); old != nil && s.fences() {
 		l.since = old.since // it was never heard in between: see fenceAt
 	}

@@ -23,6 +23,11 @@ type offer struct {
 	// dreaded is the claim under which it was waited for as a lost holder though
 	// its router was never reached, see dread; at least 1.
 	dreaded advert.Claim
+	// rumour is a claim of its that somebody acknowledged, as was first heard at
+	// rumoured, and that it was not heard to make, see hearSay; 0: none. admitted is
+	// the highest of those that it was.
+	rumour, admitted advert.Claim
+	rumoured         time.Time
 	// confirmed: a person said that it does not run it though its stop failed.
 	confirmed bool
 	marked    MayRunMark // as the memory has it
@@ -46,9 +51,66 @@ func (o *offer) stuck() bool {
 }
 
 // feared reports whether the peer, once it is no longer heard, must be thought
-// to run the service. A strict one that had only claimed may have begun since.
+// to run the service. A strict one that had only claimed may have begun since,
+// also where only the acknowledgement of another tells that it had.
 func (o *offer) feared() bool {
-	return o.mayRun() || o.said.State == advert.Starting && o.s.strict()
+	return o.mayRun() || o.s.strict() && (o.said.State == advert.Starting || o.rumour != 0)
+}
+
+// byHearsay reports whether nothing but the acknowledgement of others has it feared.
+func (o *offer) byHearsay() bool {
+	return o.rumour != 0 && !o.mayRun() && o.said.State != advert.Starting
+}
+
+// hearSay notes whose claim a peer acknowledges where that one itself was not
+// heard to make it: its word may be on its way, and be late by as long as ospfd
+// takes to repeat it, which on a LAN it must where the designated router had it
+// from the backup. Who is not known to offer the service cannot be asked, nor
+// missed: it is waited for at once, until its own word comes.
+func (n *Node) hearSay(by *offer) {
+	s, seen := by.s, by.said.Seen
+	r := seen.By()
+	if seen == 0 || r == n.router || r == by.peer.id || !s.strict() {
+		return
+	}
+	if p := n.byRouter[r]; p != nil && p.of[s] != nil {
+		if o := p.of[s]; seen > max(o.admitted, o.rumour) {
+			o.rumour, o.rumoured = seen, n.now
+			n.recountOffer(o)
+			n.remark(o)
+		}
+		return
+	}
+	if l := s.lostOf(r); n.ospf.latched && (l == nil || l.claim < seen) {
+		n.await(s, &lost{router: r, claim: seen, since: n.now, host: n.hostOf(r), failedStop: l != nil && l.failedStop, hearsay: true})
+		n.touch(s)
+	}
+}
+
+// admit settles by the peer's own word what was known of it by hearsay: it makes
+// that claim in it, or acknowledges that or a later one, which it cannot have
+// before. Any other may have been said before the claim and be on its way as that
+// is; but not when what the claim replaced is deleted everywhere (see oldKept).
+func (n *Node) admit(o *offer, said *advert.Service) {
+	o.admitted = max(o.admitted, said.Claim)
+	if o.rumour <= max(said.Claim, said.Seen, said.Floor) || n.now.Sub(o.rumoured) >= oldKept {
+		o.admitted, o.rumour = max(o.admitted, o.rumour), 0
+	}
+}
+
+// admitLate does so by a word that came after newer ones: they were said after
+// the claim that it makes.
+func (n *Node) admitLate(p *peer, said *advert.Service) {
+	if said == nil || n.byName[said.Name] == nil {
+		return
+	}
+	if o := p.of[n.byName[said.Name]]; o != nil && said.Claim > o.admitted {
+		if o.admitted = said.Claim; o.rumour <= said.Claim {
+			o.rumour = 0
+		}
+		n.count(o)
+		n.remark(o)
+	}
 }
 
 // doubted reports whether a peer that fell silent must be thought to run it
@@ -71,7 +133,7 @@ func (o *offer) mark() MayRunMark {
 	if !o.counts || !o.feared() && !o.s.fenceOnly() {
 		return MayRunMark{}
 	}
-	return MayRunMark{Claim: max(1, o.said.Claim), FailedStop: o.stuck()}
+	return MayRunMark{Claim: o.fear(), FailedStop: o.stuck()}
 }
 
 // inTheWay reports whether a service in that state and step runs, or may run.
@@ -172,6 +234,9 @@ func (n *Node) recountOffer(o *offer) {
 	flipped := counts != o.counts
 	o.counts = counts
 	n.count(o)
+	if o.near && !was {
+		n.hearSay(o)
+	}
 	if !flipped {
 		return
 	}

@@ -98,6 +98,7 @@ func (n *Node) hear(e LSASeen) {
 		subject = e.Body.Service.Name
 	}
 	if n.overtaken(p, key, stamp, subject) {
+		n.admitLate(p, e.Body.Service)
 		return
 	}
 	delete(n.refusedNow, key)
@@ -166,6 +167,9 @@ func (n *Node) hearService(p *peer, ref LSARef, said *advert.Service, again bool
 		j, _ := slices.BinarySearchFunc(s.offers, p.id, byRouterID)
 		s.offers = slices.Insert(s.offers, j, o)
 	}
+	if l := s.lostOf(p.id); l != nil && l.hearsay && o.said.Stamp == (advert.Stamp{}) {
+		o.rumour, o.rumoured = l.claim, l.since
+	}
 	if !again {
 		o.live++
 	}
@@ -176,6 +180,8 @@ func (n *Node) hearService(p *peer, ref LSARef, said *advert.Service, again bool
 	n.sawClaim(s, said.Claim)
 	n.sawClaim(s, said.Seen)
 	n.sawClaim(s, said.Floor)
+	// Of who is not reached, and never was, an LSA may be very old.
+	told := said.Seen != o.said.Seen && (o.near || o.said.Stamp != advert.Stamp{})
 	switch {
 	case said.Stamp.Newer(o.said.Stamp):
 		if !said.Flags.Has(advert.FlagMayStillRun) || inTheWay(said.State, said.Step) && said.Claim != o.said.Claim {
@@ -185,15 +191,20 @@ func (n *Node) hearService(p *peer, ref LSARef, said *advert.Service, again bool
 			o.since = n.now
 		}
 		o.said, o.scope = *said, ref.Scope
+		n.admit(o, said)
 	case said.Stamp == o.said.Stamp && said.LastCheck.After(o.said.LastCheck):
 		o.said.LastCheck = said.LastCheck
 	default:
 		n.count(o)
+		n.admitLate(p, said)
 		return // an old one, come late
 	}
 	n.recountOffer(o)
 	n.heed(o)
 	n.touch(s)
+	if told {
+		n.hearSay(o)
+	}
 }
 
 // leave takes one LSA of a peer away.

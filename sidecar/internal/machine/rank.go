@@ -26,7 +26,7 @@ type tally struct{ counts, critical, busy bool }
 func (n *Node) count(o *offer) {
 	s := o.s
 	now := tally{counts: o.counts, critical: o.counts && o.said.Flags.Has(advert.FlagCritical),
-		busy: o.counts && (has(o.said.State) > 0 || o.mayRun())}
+		busy: o.counts && (has(o.said.State) > 0 || o.mayRun() || o.rumour != 0)}
 	if now != o.tally {
 		s.counting += change(o.tally.counts, now.counts)
 		s.criticals += change(o.tally.critical, now.critical)

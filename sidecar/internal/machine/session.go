@@ -71,8 +71,8 @@ func (n *Node) ospfDown(why string) {
 			// Also where the service is not configured here: it may be by then.
 			if o.counts && (o.feared() || o.s.fenceOnly()) && (o.said.Flags.Has(advert.FlagStrict) || o.s.strict()) {
 				n.losses[p.id] = true
-				o.s.addLost(&lost{router: p.id, claim: o.said.Claim, since: n.now, host: p.name(),
-					failedStop: o.stuck(), doubted: !o.feared()}) // until is set when we are in sync again
+				o.s.addLost(&lost{router: p.id, claim: max(o.said.Claim, o.rumour), since: n.now, host: p.name(),
+					failedStop: o.stuck(), doubted: !o.feared(), hearsay: o.byHearsay()}) // until is set when we are in sync again
 			}
 		}
 	}
@@ -181,6 +181,13 @@ func (n *Node) latch() {
 		if !p.reachable() {
 			for _, o := range p.offers {
 				n.dread(o)
+			}
+		}
+	}
+	for _, s := range n.services {
+		for _, o := range s.offers {
+			if o.near {
+				n.hearSay(o)
 			}
 		}
 	}

@@ -475,3 +475,144 @@ func TestTheWaitForTheEchoOfTheDaemonGrows(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A claim that another acknowledged and that was not heard from who made it: it may
+// begin when it is reached no more, and is feared until its own word tells of it.
+func TestAClaimKnownByHearsayIsFeared(t *testing.T) {
+	const r3 = r2 + 1
+	claim := advert.NewClaim(11, r2)
+	type does = func(*Node)
+	word := func(r RouterID, generation uint32, change func(*advert.Service)) advert.Service {
+		said := with(idle, change)
+		said.Name, said.Stamp = "web", advert.Stamp{Incarnation: 5, Generation: generation}
+		return said
+	}
+	says := func(r RouterID, generation uint32, change func(*advert.Service)) does {
+		return func(n *Node) {
+			said := word(r, generation, change)
+			n.hear(LSASeen{Router: r, Ref: LSARef{Scope: ASScope, ID: generation << 16}, Body: advert.Body{Service: &said}})
+		}
+	}
+	nothing := func(*advert.Service) {}
+	claims := func(s *advert.Service) { s.State, s.Step, s.Claim = advert.Starting, advert.StepClaim, claim }
+	acknowledges := func(s *advert.Service) { s.Seen = claim }
+	reach := func(r RouterID, is bool) does {
+		return func(n *Node) { n.reach(n.peer(r), func() { n.peer(r).area, n.peer(r).as = is, is }) }
+	}
+	later := func(d time.Duration) does { return func(n *Node) { n.now = n.now.Add(d) } }
+	reexecuted := func(n *Node) {
+		b, err := n.Export(n.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := Import(b, n.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*n = *next
+		for _, s := range n.services {
+			n.bind(s)
+		}
+	}
+	lostOSPF := func(n *Node) { n.ospfDown("it is killed") }
+	insync := func(synced bool) does {
+		return func(n *Node) {
+			n.ospf.latched = synced
+			if synced {
+				n.ospf.latched = false
+				n.latch()
+			}
+		}
+	}
+	gone := reach(r2, false)
+	both := []advert.Service{idle, idle}
+	for _, c := range []struct {
+		name   string
+		cfg    Service
+		offers []advert.Service // of r2 and r3
+		then   []does
+		feared advert.Claim
+	}{
+		{"nobody acknowledged anything", disk, both, []does{gone}, 0},
+		{"the other acknowledged its claim", disk, both, []does{says(r3, 2, acknowledges), gone}, claim},
+		{"said the same again", disk, both, []does{says(r3, 2, acknowledges), says(r3, 3, acknowledges), gone}, claim},
+		{"took that back, which is no word of who claims", disk, both, []does{says(r3, 2, acknowledges), says(r3, 3, nothing), gone}, claim},
+		{"and was lost before", disk, both, []does{says(r3, 2, acknowledges), reach(r3, false), gone}, claim},
+		{"when it was lost already", disk, both, []does{gone, says(r3, 2, acknowledges)}, claim},
+		{"just after the other was lost, too", disk, both, []does{gone, reach(r3, false), says(r3, 2, acknowledges)}, claim},
+		{"a plain service", plain, both, []does{says(r3, 2, acknowledges), gone}, 0},
+
+		{"its claim was heard before, and that it gave it up", disk, both, []does{says(r2, 2, claims), says(r2, 3, nothing), says(r3, 2, acknowledges), gone}, 0},
+		{"its claim is heard then, and that it gave it up", disk, both, []does{says(r3, 2, acknowledges), says(r2, 2, claims), says(r2, 3, nothing), gone}, 0},
+		{"that it gave it up is heard first", disk, both, []does{says(r3, 2, acknowledges), says(r2, 3, nothing), says(r2, 2, claims), gone}, 0},
+		{"its next word may be from before the claim", disk, both, []does{says(r3, 2, acknowledges), says(r2, 2, nothing), gone}, claim},
+		{"not when it acknowledges the claim itself", disk, both, []does{says(r3, 2, acknowledges), says(r2, 3, acknowledges), gone}, 0},
+		{"or a later one", disk, both, []does{says(r3, 2, acknowledges), says(r2, 3, func(s *advert.Service) { s.Seen = advert.NewClaim(12, r3) }), gone}, 0},
+		{"or has, as one of a majority says", disk, both, []does{says(r3, 2, acknowledges), says(r2, 3, func(s *advert.Service) { s.Floor = claim }), gone}, 0},
+		{"nor when what was said before the claim is long deleted", disk, both, []does{says(r3, 2, acknowledges), later(oldKept), says(r2, 3, nothing), gone}, 0},
+		{"time alone settles nothing", disk, both, []does{says(r3, 2, acknowledges), later(time.Hour), gone}, claim},
+		{"what was settled is not feared when it is said again", disk, both, []does{says(r3, 2, acknowledges), says(r2, 2, claims), says(r2, 3, nothing), says(r3, 3, nothing), says(r3, 4, acknowledges), gone}, 0},
+
+		{"of one that was never reached nothing is believed", disk, nil, []does{node(r3), says(r3, 2, acknowledges)}, 0},
+		{"but when it is", disk, nil, []does{node(r3), says(r3, 2, acknowledges), reach(r3, true)}, claim},
+		{"who is reached and does not offer it is waited for at once", disk, nil, []does{node(r2), reach(r2, true), node(r3), reach(r3, true), says(r3, 2, acknowledges)}, claim},
+		{"until it offers it, and its claim is still on its way", disk, nil, []does{node(r2), reach(r2, true), node(r3), reach(r3, true), says(r3, 2, acknowledges), says(r2, 1, nothing), gone}, claim},
+		{"its offer settles the wait, for it is asked then", disk, nil, []does{node(r2), reach(r2, true), node(r3), reach(r3, true), says(r3, 2, acknowledges), says(r2, 1, nothing)}, 0},
+		{"its claim the fear", disk, nil, []does{node(r2), reach(r2, true), node(r3), reach(r3, true), says(r3, 2, acknowledges), says(r2, 2, claims), says(r2, 3, nothing), gone}, 0},
+		{"the database is not in sync yet", disk, both, []does{insync(false), says(r3, 2, acknowledges), gone, insync(true)}, claim},
+		{"nor is anything of who claims in it", disk, nil, []does{insync(false), node(r3), reach(r3, true), says(r3, 2, acknowledges), insync(true)}, claim},
+
+		{"and srrd re-executed itself", disk, both, []does{says(r3, 2, acknowledges), reexecuted, gone}, claim},
+		{"and ospfd was lost", disk, both, []does{says(r3, 2, acknowledges), lostOSPF}, claim},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n, _ := table{cfg: c.cfg, phase: phaseStopped, offers: c.offers}.node()
+			for _, do := range c.then {
+				do(n)
+			}
+			s := n.byName["web"]
+			l := s.lostOf(r2)
+			switch {
+			case c.feared == 0 && l != nil:
+				t.Errorf("it is waited for: %+v", l)
+			case c.feared != 0 && (l == nil || l.claim != c.feared || l.until.IsZero() && n.ospf.up):
+				t.Fatalf("it is not waited for: %+v, want its claim %s", l, c.feared)
+			case c.feared != 0:
+				if mark := n.Memory().Services["web"].MayRun[r2]; mark.Claim != c.feared {
+					t.Errorf("the memory has %+v, want its claim %s", mark, c.feared)
+				}
+				want := l.host + " claimed it by the word of others only and may have started it"
+				if v := n.viewService(s); !slices.Contains(v.Notices, want) {
+					t.Errorf("people are told %q, want %q", v.Notices, want)
+				}
+			}
+			if s.lostOf(r3) != nil {
+				t.Error("the other one is waited for")
+			}
+		})
+	}
+}
+
+// node has a router say that its srrd lives.
+func node(r RouterID) func(*Node) {
+	return func(n *Node) {
+		n.hear(LSASeen{Router: r, Ref: LSARef{Scope: ASScope, ID: DaemonID}, Body: advert.Body{Node: &advert.Node{
+			Stamp: advert.Stamp{Incarnation: 5, Generation: 1}, Host: fmt.Sprintf("n%d", 2+r-r2), State: advert.Online}}})
+	}
+}
+
+// The memory has it before anything is lost: the node may be, first.
+func TestTheMemoryHasAClaimKnownByHearsay(t *testing.T) {
+	claim := advert.NewClaim(11, r2)
+	n, s := table{cfg: disk, phase: phaseStopped, offers: []advert.Service{idle, with(idle, func(s *advert.Service) { s.Seen = claim })}}.node()
+	if mark := n.Memory().Services["web"].MayRun[r2]; mark.Claim != claim || !n.saveDue {
+		t.Errorf("the memory has %+v (to be written: %v), want the claim %s", mark, n.saveDue, claim)
+	}
+	n.saveDue = false
+	said := with(idle, func(s *advert.Service) { s.Seen = claim })
+	said.Name, said.Stamp = "web", advert.Stamp{Incarnation: 5, Generation: 2}
+	n.hearService(n.peer(r2), LSARef{Scope: ASScope, ID: 1}, &said, false)
+	if marks := n.Memory().Services["web"].MayRun; len(marks) > 0 || !n.saveDue || len(s.busy) > 0 {
+		t.Errorf("its own word has settled it, and the memory has %+v (to be written: %v), busy are %d", marks, n.saveDue, len(s.busy))
+	}
+}

@@ -264,6 +264,50 @@ func TestWhoStandsStillAfterItsClaimDoesNotBeginWhenItGoesOn(t *testing.T) {
 	}
 }
 
+// Two of three lose each other while the third sees both, and what one says reaches
+// the other late: it knows of the claim by the third's acknowledgement only, and
+// loses both before the claim itself comes. Nobody it could ask is left, and it must
+// wait for who claimed as if it had heard that itself.
+func TestAClaimThatOnlyAnAcknowledgementTellsOfIsWaitedFor(t *testing.T) {
+	for seed := range uint64(20) {
+		disk := resource("disk") // lost_hold is 14 s
+		s := sim.New(sim.Options{Seed: seed, Trace: true, Routers: true, Dead: 4 * time.Second, Most: tooMuch,
+			Nodes: []machine.Config{config(disk), config(disk), config(disk)}})
+		for i := range 3 {
+			s.Boot(i)
+		}
+		s.Run(20 * time.Second)
+		ask(s, 1, machine.VerbMove, "disk", "n2")
+		runs(t, s, "disk", 1)
+		s.Command(0, machine.Command{Verb: machine.VerbStandby}) // it is to claim nothing while it is alone
+		s.Cut(0, 2, true)
+		s.Cut(0, 1, true)
+		s.Run(3 * time.Second)
+		s.LateRelay(1, 0, 2, time.Second)
+		s.LateSPF(2, 5*time.Second) // n3 does not know yet that n1 is back, and asks it nothing
+		s.Heal(0, 1)
+		s.Run(2 * time.Second)
+		s.Command(0, machine.Command{Verb: machine.VerbOnline})
+		s.Run(time.Second)
+		s.Command(1, machine.Command{Verb: machine.VerbMove, Service: "disk", Node: "n3"})
+		s.Run(time.Duration(100+s.Chance(500)) * time.Millisecond)
+		runs(t, s, "disk", 2)
+		if v := s.Service(0, "disk"); v.Holder != "" {
+			t.Fatalf("%s\nseed %d: n1 says that %s has it: the claim was not late", s.Trace(), seed, v.Holder)
+		}
+		s.Cut(0, 1, true)
+		s.Run(12 * time.Second)
+		runs(t, s, "disk", 2)
+		if v := s.Service(0, "disk"); !slices.Contains(v.Waits, "n3, which claimed disk by the word of others only and may have started it") {
+			t.Fatalf("%s\nseed %d: n1 waits for %q", s.Trace(), seed, v.Waits)
+		}
+		s.LateSPF(2, 0)
+		s.HealAll()
+		s.Run(time.Minute)
+		rest(t, s)
+	}
+}
+
 // What waits is only who offers anew: a move and a failover do not.
 func TestAMoveOfAStrictServiceDoesNotWaitForAFreshOffer(t *testing.T) {
 	s := formed(t, 13, true)

@@ -32,6 +32,19 @@ func (s *Sim) redistribute(h *host, addrs ...netip.Addr) {
 	}
 }
 
+// LateRelay has node via pass on to node to only d later what it is flooded of
+// node of. On a LAN the designated router sends nobody what it had from the backup,
+// as all have heard that (RFC 2328 section 13.3): who has just come up and has not,
+// gets it when it is sent again. What the two exchange to become Full is not late.
+func (s *Sim) LateRelay(via, to, of int, d time.Duration) {
+	s.Log("--- %s hears of %s by %s %s late", s.hosts[to].name, s.hosts[of].name, s.hosts[via].name, d)
+	e := s.edge(via, to)
+	if e.late == nil {
+		e.late = map[int]time.Duration{}
+	}
+	e.late[of] = d
+}
+
 // KillZebra ends zebra on node i: its routes are gone, ospfd keeps announcing
 // them.
 func (s *Sim) KillZebra(i int) {

@@ -133,6 +133,10 @@ func (s *Sim) install(h *host, l *lsa, came *edge, tell time.Duration) {
 		}
 		// Who has it needs it not; who has a newer one answers with that.
 		if other := s.get(&e.to.ospf, l.id); other.lsa == nil || l.newer(other.lsa) || other.newer(l) {
+			if d := e.late[l.origin]; d > 0 {
+				s.sendLate(e, l, d)
+				continue
+			}
 			s.send(e, l)
 		}
 	}
@@ -150,6 +154,14 @@ func (s *Sim) send(e *edge, l *lsa) {
 	s.traffic.SentBytes += l.size
 	e.last = max(e.last, s.t+s.about(hopDelay))
 	s.push(e.last, task{l: l, over: e, life: e.to.ospf.life})
+}
+
+// sendLate has it arrive when it is sent again, and overtaken by what is sent
+// meanwhile.
+func (s *Sim) sendLate(e *edge, l *lsa, d time.Duration) {
+	s.traffic.Sent++
+	s.traffic.SentBytes += l.size
+	s.push(s.t+d+s.about(hopDelay), task{l: l, over: e, life: e.to.ospf.life})
 }
 
 func (s *Sim) arrive(t task) {

@@ -60,6 +60,7 @@ var mistakes = []struct{ rule, file, old, new string }{
 	{"a node that stood still notices that first", "node.go", "\tn.awake()\n", ""},
 	{"what a node that stood still has claimed it gives up", "timer.go", "s.stoodStill || has(s.phase.state()) > 0, n.now", "s.stoodStill || has(s.phase.state()) > 0 && s.phase.begun(), n.now"},
 	{"what a node knew before it stood still is not believed of who is gone", "offer.go", " || n.outslept(o, why)) &&", ") &&"},
+	{"a claim that only an acknowledgement tells of is feared", "offer.go", "(o.said.State == advert.Starting || o.rumour != 0)", "o.said.State == advert.Starting"},
 	{"who could not stop it is feared", "offer.go", "return o.said.Flags.Has(advert.FlagMayStillRun) && !o.confirmed", "return false"},
 	{"nobody acknowledges while a lost holder is waited for", "decide.go", "\t\t\tif !l.until.IsZero() && l.router != best.By() {\n", "\t\t\tif l == nil {\n"},
 	{"a fence comes before the start", "recover.go", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n\t\treturn\n", "\t\tn.setTimer(s.timer(TimerFence), n.now.Add(fenceRetry))\n"},

@@ -126,6 +126,7 @@ type edge struct {
 	cuts     int  // how often the link was seen broken, in one direction
 	// last is when what was sent last arrives: LSAs keep their order on a link.
 	last time.Duration
+	late map[int]time.Duration // what it passes on of whom arrives so much later, see LateRelay
 }
 
 // wire lays the links: between all nodes, or by sites.
@@ -348,7 +349,7 @@ func (s *Sim) HealAll() {
 	for _, h := range s.hosts {
 		h.isolated = false
 		for _, e := range h.edges {
-			e.cut = false
+			e.cut, e.late = false, nil
 		}
 	}
 	s.topology(s.hosts...)

@@ -93,6 +93,13 @@ func (c schedule) play(trace bool) (*sim.Sim, []string) {
 	if c.world.tame {
 		s.Run(5 * time.Second) // they have met, or nobody knows whom to fear
 	}
+	if c.seed>>7%8 == 0 && n > 2 { // two hear each other by a third only, and one of them late
+		to, apart := s.Chance(n), 1+s.Chance(n-1)
+		of, via := (to+apart)%n, (to+1+apart%(n-1))%n
+		s.Cut(to, of, true)
+		s.LateRelay(via, to, of, time.Second)
+		s.LateSPF(of, time.Duration(s.Chance(3000))*time.Millisecond)
+	}
 	for _, d := range c.deeds {
 		c.do(s, n, names[d.service%len(names)], d)
 		s.Run(d.wait)
@@ -101,6 +108,7 @@ func (c schedule) play(trace bool) (*sim.Sim, []string) {
 	s.HealAll()
 	s.Unscript()
 	for i := range n {
+		s.LateSPF(i, 0)
 		s.Boot(i)
 		s.Thaw(i)
 		s.StartOSPFd(i)
