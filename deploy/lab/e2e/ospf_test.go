@@ -429,9 +429,6 @@ func TestIdentity(t *testing.T) {
 // Each node has a router of its own: two neighbours of one router that share an
 // id keep each other from becoming Full for most of the time.
 func TestTwoNodesOfOneRouterID(t *testing.T) {
-	if oldNodes() {
-		t.Skip("FRR 7.5 has no `clear ip ospf process`, by which a router id is changed here")
-	}
 	topo := twoNodes(services{"web": "addresses: 10.250.0.1\n"})
 	topo.Routers = append(topo.Routers, router("r1", "10.255.0.2"))
 	topo.Links = []lab.Segment{
@@ -441,7 +438,23 @@ func TestTwoNodesOfOneRouterID(t *testing.T) {
 	}
 	c := up(t, topo)
 	c.settled("web")
-	c.exec("n1", "vtysh", "-c", "configure terminal", "-c", "router ospf", "-c", "ospf router-id 10.255.1.2", "-c", "end", "-c", "clear ip ospf process")
+	change := []string{"vtysh", "-c", "configure terminal", "-c", "router ospf", "-c", "ospf router-id 10.255.1.2"}
+	if oldNodes() {
+		// FRR 7.5 has no `clear ip ospf process`, and changes it at once only while no
+		// neighbour is Full.
+		c.must(c.lab.Cut("n1", lab.Silent))
+		c.await("n1 has lost its neighbour", func() error {
+			text, err := c.lab.VTY("n1", "ospfd", "show ip ospf neighbor")
+			if err == nil && strings.Contains(text, "Full/") {
+				err = errors.New(text)
+			}
+			return err
+		})
+		c.exec("n1", change...)
+		c.must(c.lab.Heal("n1"))
+	} else {
+		c.exec("n1", append(change, "-c", "end", "-c", "clear ip ospf process")...)
+	}
 	// Who has seen it three times says nothing more; but the two ospfd go on
 	// outbidding each other's router LSA, so the other sees it too.
 	for _, node := range c.nodes {
