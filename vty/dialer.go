@@ -44,6 +44,12 @@ func (d Dialer) Open(ctx context.Context, daemon Daemon) (*Session, error) {
 	return s, nil
 }
 
+// NotRunning reports whether an error of opening a session means that nobody
+// listens: the daemon does not run, or somewhere else.
+func NotRunning(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
+}
+
 // Path is where the daemon's socket is expected.
 func (d Dialer) Path(daemon Daemon) string {
 	dir := d.Dir
@@ -83,5 +89,5 @@ func (d Dialer) openTelnet(ctx context.Context, daemon Daemon) (*Session, error)
 }
 
 func worthTelnet(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+	return NotRunning(err) || errors.Is(err, fs.ErrPermission)
 }

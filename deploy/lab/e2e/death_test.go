@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -550,9 +551,16 @@ func TestAnAliasMovesWhileZebraIsAway(t *testing.T) {
 // What a dead zebra leaves, the kernel's routes and what ospfd was told last, still
 // serves; but nothing there follows the network any more.
 func TestZebraIsGoneForGood(t *testing.T) {
-	c := up(t, threeNodes(services{"web": "addresses: 10.250.0.1\n", "mail": "addresses: 10.250.0.2\n"}))
-	c.settled("web", "mail")
-	c.holderIs("web", "n1")
+	c := up(t, threeNodes(services{
+		"web": "addresses: 10.250.0.1\n", "mail": "addresses: 10.250.0.2\n",
+		"news": "addresses: 10.250.0.3\naddress: alias\nannounce: redistribute\n",
+		"logs": "addresses: 10.250.0.4\naddress: alias\nannounce: network\n",
+	}))
+	theirs := []string{"web", "news", "logs"} // of n1
+	c.settled("web", "mail", "news", "logs")
+	for _, s := range theirs {
+		c.holderIs(s, "n1")
+	}
 	c.holderIs("mail", "n3")
 	p := c.probe("10.250.0.1")
 	defer p.Stop()
@@ -581,7 +589,25 @@ func TestZebraIsGoneForGood(t *testing.T) {
 		})
 		c.awaitHolder("web", to)
 		c.awaitAnswer(p, to)
+		for _, s := range theirs {
+			c.await(s+" runs on another node, in the eyes of all", func() error {
+				for _, n := range c.nodes {
+					if s, err := c.service(n, s); err != nil || s.Holder == "" || s.Holder == "n1" {
+						return fmt.Errorf("%s: it runs on %q (%v)", n, s.Holder, err)
+					}
+				}
+				return nil
+			})
+		}
 		c.announcedNoMore("10.250.0.1", "10.255.1.1")
+		c.announcedNoMore("10.250.0.3", "10.255.1.1")
+		c.await("the router LSA of n1 has 10.250.0.4 no more", func() error {
+			text, err := c.lab.VTY("r0", "ospfd", "show ip ospf database router adv-router 10.255.1.1")
+			if err == nil && (!strings.Contains(text, "10.255.1.1") || strings.Contains(text, "10.250.0.4")) {
+				err = errors.New(text)
+			}
+			return err
+		})
 		if text := c.frrConfig("n1"); !strings.Contains(text, "redistribute table 201") {
 			c.Errorf("its ospfd redistributes the table no more:\n%s", text)
 		}
@@ -590,16 +616,19 @@ func TestZebraIsGoneForGood(t *testing.T) {
 	c.sub("it takes nothing while others are there", func(c *cluster) {
 		other := map[string]string{"n2": "n3", "n3": "n2"}[to]
 		c.must(c.lab.Stop(to, "srrd"))
-		c.awaitHolder("web", other, "n1", other)
-		c.awaitHolder("mail", other, "n1", other)
+		for _, s := range append([]string{"mail"}, theirs...) {
+			c.awaitHolder(s, other, "n1", other)
+		}
 		c.start(to, "srrd")
 	})
 
 	c.sub("with zebra it is a node as before", func(c *cluster) {
 		c.watchfrr("n1", []string{"zebra"})
-		c.whole("web", "mail")
+		c.whole("web", "mail", "news", "logs")
 		c.awaitLog("n1", logged, "zebra is back")
-		c.holderIs("web", "n1")
+		for _, s := range theirs {
+			c.holderIs(s, "n1")
+		}
 		c.awaitAnswer(p, "n1")
 	})
 }

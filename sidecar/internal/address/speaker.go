@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/srrd/srrd/sidecar/internal/machine"
@@ -175,7 +173,7 @@ func (s *speaker) noNetwork(ctx context.Context, addr, area netip.Addr) error {
 		return nil // never set by us
 	}
 	state, err := s.vty.OSPFState(ctx)
-	if notRunning(err) || err == nil && !state.Running {
+	if vty.NotRunning(err) || err == nil && !state.Running {
 		return nil // what it had been told ended with it
 	}
 	if err != nil {
@@ -207,7 +205,7 @@ func (s *speaker) address(ctx context.Context, j job) error {
 		if errors.As(err, &refused) && refused.Status == vty.StatusConfigFailed {
 			err = nil // not there, or not zebra's: 7.5 and 8.4 say 13 without a word
 		}
-		if !j.on && notRunning(err) {
+		if !j.on && vty.NotRunning(err) {
 			return nil // still noted: a saved line would come back with the daemon
 		}
 		if err != nil {
@@ -266,7 +264,7 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 // that hangs will tell it later.
 func (s *speaker) orphaned(ctx context.Context) bool {
 	_, err := s.vty.Release(ctx, vty.Zebra)
-	return notRunning(err)
+	return vty.NotRunning(err)
 }
 
 // look puts back what somebody has taken out of ospfd since the last Prepare:
@@ -291,7 +289,7 @@ func (s *speaker) look(ctx context.Context) {
 	case err == nil && s.trouble != "":
 		s.trouble = ""
 		s.log(machine.LevelInfo, "what services need in ospfd is looked after again")
-	case err == nil, notRunning(err), errors.Is(err, errNoRouter):
+	case err == nil, vty.NotRunning(err), errors.Is(err, errNoRouter):
 	case err.Error() != s.trouble:
 		s.trouble = err.Error()
 		s.log(machine.LevelWarning, "whether ospfd still has the lines that services need is not known, or they could not be put back; it is tried again: "+s.trouble)
@@ -356,7 +354,7 @@ func (s *speaker) forget(ctx context.Context) {
 	switch {
 	case err == nil && len(lines) > 0:
 		s.log(machine.LevelInfo, "there is no zebra to withdraw routes: ospfd was made to forget what it announced of the table")
-	case err != nil && !notRunning(err): // else it announces nothing
+	case err != nil && !vty.NotRunning(err): // else it announces nothing
 		s.log(machine.LevelWarning, "there is no zebra to withdraw routes, and ospfd goes on announcing them: "+err.Error())
 	}
 }
@@ -486,11 +484,6 @@ func (s *speaker) clean(ctx context.Context, keep []netip.Addr) error {
 		s.kept[addr] = true
 	}
 	return s.sweep(ctx)
-}
-
-// notRunning reports that nobody listens at the daemon's socket.
-func notRunning(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
 func newSpeaker(cfg *Config) (*speaker, error) {

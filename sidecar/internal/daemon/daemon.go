@@ -283,7 +283,7 @@ func (d *daemon) openPrimitives(c *config.Config, taken *carried) (*primitive.Po
 func (d *daemon) openZebra(c *config.Config, f *frr, taken *carried) (*zebra.Port, error) {
 	cfg := zebra.Config{Path: c.Daemon.FRR.Zserv, Instance: c.Daemon.FRR.Table, Version: f.release, Local: d.isLocal, Addresses: d.announceable,
 		Refresh: func() { d.ospf.Resync() }, Forget: d.address.Forget, Sweep: zebra.SweepKernel, Dispel: zebra.DispelPhantom,
-		Kernel: f.kernelRoutes, Emit: d.owner.emit, Log: d.log}
+		Gone: f.noZebra, Kernel: f.kernelRoutes, Emit: d.owner.emit, Log: d.log}
 	if taken == nil {
 		return zebra.New(cfg), nil
 	}

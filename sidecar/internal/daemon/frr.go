@@ -138,6 +138,14 @@ func (f *frr) release(ctx context.Context) (string, error) {
 	return r.String(), nil
 }
 
+// noZebra reports whether nobody listens on zebra's VTY.
+func (f *frr) noZebra(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, err := f.router.Release(ctx, vty.Zebra)
+	return vty.NotRunning(err)
+}
+
 // kernelRoutes are the addresses zebra prefers a route to that it takes for the
 // kernel's own.
 func (f *frr) kernelRoutes(ctx context.Context) (addrs []netip.Addr, err error) {

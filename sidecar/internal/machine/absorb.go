@@ -76,7 +76,7 @@ func (n *Node) absorb(ev Event) {
 	case ZebraUp:
 		n.zebraUp()
 	case ZebraDown:
-		n.zebraDown(e.Why)
+		n.zebraDown(e)
 	case PrimitiveDone:
 		n.primitiveDone(e)
 	case ProcessEnded:
@@ -162,25 +162,42 @@ func (n *Node) zebraUp() {
 // told last, so what runs here is still reached, until a route has to change.
 // Who else can have it should, and nobody need stop before.
 func (n *Node) zebraGone() {
-	n.zebra.gone = true
-	n.note(LevelWarning, "", fmt.Sprintf("no session with zebra for %s: nothing new is announced from here, and routes stay as they are; services of way local go to other nodes where they can", zebraHold))
+	n.zebra.gone, n.zebra.dead = true, n.zebra.absent
+	concerned := "services of way local"
+	if n.zebra.dead {
+		concerned = "services with addresses"
+	}
+	n.note(LevelWarning, "", fmt.Sprintf("no session with zebra for %s: nothing new is announced from here, and routes stay as they are; %s go to other nodes where they can", zebraHold, concerned))
 	n.touchAll()
 }
 
 // crippled reports whether the service counts as on probation here, for want of
 // a zebra to announce it through: it runs here only where it can run nowhere
-// else.
+// else. Way alias needs no session: ospfd hears of its addresses from a zebra to
+// which we have nothing to say too (a release we do not know, Quagga's).
 func (n *Node) crippled(s *service) bool {
-	return n.zebra.gone && s.cfg != nil && s.cfg.Way == WayLocal && len(s.cfg.Addresses) > 0
+	if s.cfg == nil || len(s.cfg.Addresses) == 0 {
+		return false
+	}
+	return n.zebra.dead || n.zebra.gone && s.cfg.Way == WayLocal
 }
 
-func (n *Node) zebraDown(why string) {
-	if k := (TimerKey{Kind: TimerZebra}); !n.zebra.gone && !n.timerSet(k) {
+func (n *Node) zebraDown(e ZebraDown) {
+	z := &n.zebra
+	switch k := (TimerKey{Kind: TimerZebra}); {
+	case z.gone && !e.Absent:
+		n.cancelTimer(k)
+		if z.dead { // one is there that cannot be spoken to
+			z.dead = false
+			n.touchAll()
+		}
+	case !z.dead && !n.timerSet(k):
 		n.setTimer(k, n.now.Add(zebraHold))
 	}
-	if n.zebra.up || n.zebra.why != why {
-		n.zebra = zebraState{gone: n.zebra.gone, why: why, since: n.now}
-		n.note(LevelWarning, "", "no session with zebra: "+why)
+	z.absent = e.Absent
+	if z.up || z.why != e.Why {
+		z.up, z.why, z.since = false, e.Why, n.now
+		n.note(LevelWarning, "", "no session with zebra: "+e.Why)
 	}
 	for _, s := range n.services {
 		// Its routes ended with zebra; nothing more will be said of them.

@@ -98,7 +98,12 @@ type (
 	}
 	// ZebraUp and ZebraDown: the ZAPI session.
 	ZebraUp   struct{}
-	ZebraDown struct{ Why string }
+	ZebraDown struct {
+		Why string
+		// Absent: there is no zebra, as far as can be known, and not only none that
+		// can be spoken to.
+		Absent bool
+	}
 	// PrimitiveDone: a run has ended.
 	PrimitiveDone struct {
 		Service string

@@ -86,10 +86,12 @@ type ospfState struct {
 }
 
 type zebraState struct {
-	up    bool
-	gone  bool // it was away for zebraHold
-	why   string
-	since time.Time
+	up     bool
+	absent bool // there is none, as far as can be known
+	gone   bool // there was no session for zebraHold
+	dead   bool // and is no zebra
+	why    string
+	since  time.Time
 }
 
 // stampOf is how recently a peer spoke of a service.

@@ -764,7 +764,9 @@ func (w *world) happen(line string) {
 	case line == "shutdown":
 		w.step(machine.Shutdown{})
 	case line == "zebra is lost":
-		w.step(machine.ZebraDown{Why: "the session was closed"})
+		w.step(machine.ZebraDown{Why: "the session was closed", Absent: true})
+	case line == "zebra is one of an unknown release":
+		w.step(machine.ZebraDown{Why: "its release is not known"})
 	case f[0] == "echo":
 		name := ""
 		if len(f) > 2 {

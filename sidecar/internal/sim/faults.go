@@ -54,7 +54,7 @@ func (s *Sim) KillZebra(i int) {
 	}
 	s.Log("--- zebra of %s is killed", h.name)
 	h.noZebra, h.ospf.blind = true, h.ospf.up
-	s.post(h, 0, machine.ZebraDown{Why: "the session was closed"})
+	s.post(h, 0, machine.ZebraDown{Why: "the session was closed", Absent: true})
 }
 
 // StartZebra starts it. The port to zebra adds the routes it keeps there; ospfd

@@ -253,7 +253,7 @@ func (s *Sim) StartSrrd(i int) {
 	h.srrd = machine.New(h.memory, marks)
 	s.post(h, 0, machine.Configured{Config: h.cfg})
 	if h.noZebra {
-		s.post(h, time.Millisecond, machine.ZebraDown{Why: "connection refused"})
+		s.post(h, time.Millisecond, machine.ZebraDown{Why: "connection refused", Absent: true})
 	} else {
 		s.post(h, time.Millisecond, machine.ZebraUp{})
 	}

@@ -23,6 +23,8 @@ const (
 	// is taken to be there: of an addition that loses at once it notes nothing.
 	// Its work queue holds a route for 10 ms.
 	silence = time.Second
+	// searchAgain is how often a zebra that does not listen is looked for elsewhere.
+	searchAgain = 2 * time.Second
 )
 
 // Clearing what ospfd still announces: firstClear after it was noticed the
@@ -42,7 +44,9 @@ type loop struct {
 	wanted map[netip.Addr]bool
 	routes *zapi.Routes // nil: zebra's release is not known
 	up     bool
-	absent bool // nobody listens; what the dead one left is swept
+	absent bool      // nobody listens; what the dead one left is swept
+	gone   bool      // nor is there a zebra elsewhere
+	search time.Time // when one is looked for there; zero: not at all
 	why    string
 	unable string                   // why no route can be kept in this zebra; "": they can
 	held   map[netip.Addr]bool      // routes knows the address
@@ -100,6 +104,8 @@ func (l *loop) hear(now time.Time, m any) {
 		l.believe(m.addrs)
 	case standing:
 		l.stand(now, m)
+	case searched:
+		l.searched(m.gone)
 	case zapi.Change:
 		l.changed(now, m)
 	case machine.OSPFUp:
@@ -192,18 +198,34 @@ func (l *loop) stand(now time.Time, s standing) {
 			l.cfg.Log.Warn("what a dead zebra left in the kernel is still there", "err", err)
 		}
 	}
-	was, why := l.up, l.why
+	was, why, gone := l.up, l.why, l.gone
 	l.up, l.absent, l.why = s.up, s.absent, s.why
+	switch {
+	case !s.absent:
+		l.gone, l.search = false, time.Time{}
+	case l.search.IsZero():
+		l.search = now
+	}
 	switch {
 	case s.up:
 		l.cfg.Emit(machine.ZebraUp{})
 		for _, addr := range sorted(l.own) {
 			l.suspect(now, addr)
 		}
-	case was || s.why != why:
+	case was || s.why != why || l.gone != gone:
 		clear(l.silent)
 		clear(l.tried)
-		l.cfg.Emit(machine.ZebraDown{Why: s.why})
+		l.down()
+	}
+}
+
+func (l *loop) down() { l.cfg.Emit(machine.ZebraDown{Why: l.why, Absent: l.gone}) }
+
+// searched hears whether there is a zebra elsewhere, if that still matters.
+func (l *loop) searched(gone bool) {
+	if l.absent && l.gone != gone {
+		l.gone = gone
+		l.down()
 	}
 }
 
@@ -312,6 +334,9 @@ func (l *loop) next() (t time.Time) {
 			t = u
 		}
 	}
+	if !l.search.IsZero() {
+		earlier(l.search)
+	}
 	for _, due := range l.silent {
 		earlier(due)
 	}
@@ -322,6 +347,13 @@ func (l *loop) next() (t time.Time) {
 }
 
 func (l *loop) expire(now time.Time) {
+	if !l.search.IsZero() && !l.search.After(now) {
+		l.search = now.Add(searchAgain)
+		select {
+		case l.cfg.search <- struct{}{}:
+		default: // it is being looked for
+		}
+	}
 	for _, addr := range sorted(l.silent) {
 		if !l.silent[addr].After(now) {
 			delete(l.silent, addr)

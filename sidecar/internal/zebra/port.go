@@ -42,11 +42,16 @@ type Config struct {
 	// and says whether there can have been one; nil does nothing. See
 	// DispelPhantom.
 	Dispel func(netip.Addr) (bool, error)
+	// Gone says whether there is no zebra, as far as can be told without its socket,
+	// on which nobody listens: its path may be a wrong one. nil: there is none.
+	Gone func(ctx context.Context) bool
 	// Kernel asks zebra which addresses it prefers routes to that it takes for
 	// the kernel's own; nil is none.
 	Kernel func(ctx context.Context) ([]netip.Addr, error)
 	Emit   func(machine.Event) // it may block
 	Log    *slog.Logger
+
+	search chan struct{} // has room for one
 }
 
 // Port is the port to zebra. Use New.
@@ -90,9 +95,13 @@ func New(cfg Config) *Port {
 	if cfg.Dispel == nil {
 		cfg.Dispel = func(netip.Addr) (bool, error) { return false, nil }
 	}
+	if cfg.Gone == nil {
+		cfg.Gone = func(context.Context) bool { return true }
+	}
 	if cfg.Kernel == nil {
 		cfg.Kernel = func(context.Context) ([]netip.Addr, error) { return nil, nil }
 	}
+	cfg.search = make(chan struct{}, 1)
 	p := &Port{cfg: cfg, in: newQueue()}
 	p.loop = newLoop(&p.cfg)
 	return p
@@ -118,6 +127,8 @@ type (
 		// absent: nobody listens on zebra's socket.
 		absent bool
 	}
+	// searched is what Gone says.
+	searched struct{ gone bool }
 )
 
 // Do carries out Announce for services of way local.
@@ -146,7 +157,20 @@ func (p *Port) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { p.loop.run(ctx, p.in); return nil })
 	g.Go(func() error { p.sessions(ctx); return nil })
+	g.Go(func() error { p.search(ctx); return nil })
 	return g.Wait()
+}
+
+// search looks elsewhere for a zebra when the loop wants that.
+func (p *Port) search(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.cfg.search:
+			p.in.put(searched{p.cfg.Gone(ctx)})
+		}
+	}
 }
 
 // again is the wait before zebra's release is asked for once more.

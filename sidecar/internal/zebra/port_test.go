@@ -49,6 +49,7 @@ type harness struct {
 	kernel    func() ([]netip.Addr, error)
 	dispelled []netip.Addr
 	forgotten int
+	elsewhere bool // a zebra runs there
 	local     map[string]bool
 	since     time.Time
 }
@@ -59,8 +60,9 @@ func (h *harness) emit(ev machine.Event) {
 	h.got = append(h.got, strings.TrimPrefix(fmt.Sprintf("%T%+v", ev, ev), "machine."))
 }
 
-// bubble runs f with a port and zebra of this release; then both end.
-func bubble(t *testing.T, release string, f func(h *harness)) {
+// bubble runs f with a port and zebra of this release; then both end. What comes
+// before the port runs is last.
+func bubble(t *testing.T, release string, f func(h *harness), before ...func(h *harness)) {
 	t.Helper()
 	dialect, err := zapi.DialectFor(release)
 	if err != nil {
@@ -98,6 +100,11 @@ func bubble(t *testing.T, release string, f func(h *harness)) {
 				h.swept = append(h.swept, a)
 				return nil
 			},
+			Gone: func(context.Context) bool {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				return !h.elsewhere
+			},
 			Dispel: func(a netip.Addr) (bool, error) {
 				h.mu.Lock()
 				defer h.mu.Unlock()
@@ -122,6 +129,9 @@ func bubble(t *testing.T, release string, f func(h *harness)) {
 			z := h.z
 			h.mu.Unlock()
 			return z.Dial(ctx, path)
+		}
+		for _, b := range before {
+			b(h)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -374,14 +384,11 @@ func TestPhantomsOfAddressesThatAreNotWantedHereAreDispelledAtTheStart(t *testin
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, c.release, func(h *harness) {
-				h.mu.Lock()
-				h.kernel = c.kernel
-				h.mu.Unlock()
 				h.want("ZebraUp{}")
 				if diff := cmp.Diff(c.want, h.dispelled, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 					t.Errorf("dispelled (-want +got):\n%s", diff)
 				}
-			})
+			}, func(h *harness) { h.kernel = c.kernel })
 		})
 	}
 }
@@ -406,7 +413,8 @@ func TestZebraDiesAndReturns(t *testing.T) {
 		got := h.got
 		h.got = nil
 		h.mu.Unlock()
-		if len(got) != 2 || !strings.Contains(got[0], "ZebraDown{Why:zebra at ") || !strings.Contains(got[1], "connection refused") {
+		if len(got) != 3 || !strings.Contains(got[0], "ZebraDown{Why:zebra at ") || !strings.HasSuffix(got[1], "connection refused Absent:false}") ||
+			!strings.HasSuffix(got[2], "connection refused Absent:true}") {
 			t.Errorf("a dead zebra is told as %q", got)
 		}
 		if diff := cmp.Diff([][]netip.Addr{{x1}}, h.swept, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
@@ -418,6 +426,39 @@ func TestZebraDiesAndReturns(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		h.want("ZebraUp{}", state(x1, machine.RouteInstalled, ""))
 	})
+}
+
+// The path of its socket may be a wrong one.
+func TestAZebraThatAnswersElsewhereIsNotGone(t *testing.T) {
+	bubble(t, "8.4", func(h *harness) {
+		h.want("ZebraUp{}")
+		h.z.Kill()
+		told := func() []string {
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			got := h.got
+			h.got = nil
+			return got
+		}
+		if got := told(); len(got) != 2 || !strings.HasSuffix(got[1], "connection refused Absent:false}") {
+			t.Errorf("its socket alone is gone, and told is %q", got)
+		}
+		for _, elsewhere := range []bool{false, true, false} {
+			h.mu.Lock()
+			h.elsewhere = elsewhere
+			h.mu.Unlock()
+			if got := told(); len(got) != 1 || !strings.HasSuffix(got[0], fmt.Sprintf("connection refused Absent:%v}", !elsewhere)) {
+				t.Errorf("a zebra answers on its VTY: %v, and told is %q", elsewhere, got)
+			}
+		}
+		if err := h.z.Return(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		h.want("ZebraUp{}")
+	}, func(h *harness) { h.elsewhere = true })
 }
 
 func TestAZebraThatOnlyClosesTheConnectionIsNotSwept(t *testing.T) {
@@ -437,18 +478,14 @@ func TestAZebraThatOnlyClosesTheConnectionIsNotSwept(t *testing.T) {
 
 func TestAnAbsentZebraIsToldOnceAndAskedAgain(t *testing.T) {
 	bubble(t, "8.4", func(h *harness) {
-		h.z.Kill()
-		h.mu.Lock()
-		h.noRelease = errors.New("nobody listens on zebra.vty")
-		h.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		h.mu.Lock()
 		downs := slices.DeleteFunc(slices.Clone(h.got), func(s string) bool { return !strings.Contains(s, "nobody listens") })
 		h.got, h.noRelease = nil, nil
 		h.mu.Unlock()
-		if len(downs) != 1 {
-			t.Errorf("told %q, want it once", downs)
+		if len(downs) != 2 || !strings.HasSuffix(downs[0], "Absent:false}") || !strings.HasSuffix(downs[1], "Absent:true}") {
+			t.Errorf("told %q, want it once, and once that there is none", downs)
 		}
 		if len(h.swept) != 1 {
 			t.Errorf("swept %d times, want once", len(h.swept))
@@ -458,6 +495,9 @@ func TestAnAbsentZebraIsToldOnceAndAskedAgain(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		h.want("ZebraUp{}")
+	}, func(h *harness) {
+		h.z.Kill()
+		h.noRelease = errors.New("nobody listens on zebra.vty")
 	})
 }
 
