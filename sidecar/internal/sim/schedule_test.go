@@ -98,7 +98,6 @@ func (c schedule) play(trace bool) (*sim.Sim, []string) {
 		of, via := (to+apart)%n, (to+1+apart%(n-1))%n
 		s.Cut(to, of, true)
 		s.LateRelay(via, to, of, time.Second)
-		s.LateSPF(of, time.Duration(s.Chance(3000))*time.Millisecond)
 	}
 	for _, d := range c.deeds {
 		c.do(s, n, names[d.service%len(names)], d)
@@ -108,7 +107,6 @@ func (c schedule) play(trace bool) (*sim.Sim, []string) {
 	s.HealAll()
 	s.Unscript()
 	for i := range n {
-		s.LateSPF(i, 0)
 		s.Boot(i)
 		s.Thaw(i)
 		s.StartOSPFd(i)
