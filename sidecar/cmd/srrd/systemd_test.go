@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // unit makes a root in which systemd finds srrd.service, with drop-ins.
@@ -133,5 +134,25 @@ func TestWhatAnOrderlyEndNeedsOutlivesSrrd(t *testing.T) {
 				t.Errorf("%s has no After=%s", name, unit)
 			}
 		}
+	}
+}
+
+// lost_hold counts on the watchdog: TimeoutStopSec=, which an orderly end needs, is
+// what systemd would leave one that hangs between SIGABRT and SIGKILL.
+func TestWhatHangsHasNotTheTimeOfAnOrderlyEnd(t *testing.T) {
+	text, err := os.ReadFile("../../../deploy/systemd/srrd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := map[string]time.Duration{}
+	for _, line := range strings.Split(string(text), "\n") {
+		if name, value, ok := strings.Cut(line, "="); ok && (name == "WatchdogSec" || name == "TimeoutAbortSec") {
+			if limits[name], err = time.ParseDuration(value); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if limits["WatchdogSec"] <= 0 || limits["TimeoutAbortSec"] <= 0 || limits["TimeoutAbortSec"] >= limits["WatchdogSec"] {
+		t.Errorf("srrd.service has %v; TimeoutAbortSec= is to be there, and shorter than WatchdogSec=", limits)
 	}
 }
