@@ -187,9 +187,6 @@ func TestBadInput(t *testing.T) {
 	})
 
 	c.sub("damaged state and marks are set aside and reported, and srrd goes on", func(c *cluster) {
-		if oldNodes() {
-			c.Skip("before FRR 8.4 ospfd takes no id again for a minute after its LSA went, and which ones went is in the state file")
-		}
 		c.holderIs("web", "n1")
 		v := c.lab.Vars("n1")
 		c.kill("n1", "srrd")
