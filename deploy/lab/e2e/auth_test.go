@@ -122,7 +122,7 @@ func (c *cluster) refusals(on string) []string {
 var authenticationLine = regexp.MustCompile(`(?m)^authentication:.*$`)
 
 func TestAuthentication(t *testing.T) {
-	topo := patient(threeNodes(services{"web": "addresses: 10.250.9.1\n", "disk": ""}))
+	topo := patient(threeLinks(services{"web": "addresses: 10.250.9.1\n", "disk": ""}))
 	for i := range topo.Hosts {
 		if s := topo.Hosts[i].Srrd; s != nil {
 			s.Config = signedConfig
@@ -279,8 +279,7 @@ func TestAuthentication(t *testing.T) {
 		before := c.began("web") + c.began("disk")
 		for i := range 3 {
 			for _, on := range []string{"n1", "n2", "n3"} {
-				iface := map[string]string{"n1": "lan1", "n2": "lan1", "n3": "n3"}[on]
-				c.flood("r0", on, iface, "eth0", c.asSaid(netip.MustParseAddr(routers[was]), opaqueNumber(old), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
+				c.flood("r0", on, on, "eth0", c.asSaid(netip.MustParseAddr(routers[was]), opaqueNumber(old), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
 			}
 		}
 		c.awaitHolder("web", to)

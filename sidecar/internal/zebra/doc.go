@@ -20,6 +20,12 @@
 // holds a session that only observes: it tells ZebraUp and ZebraDown, and
 // answers what is asked of way local with RouteFailed and why.
 //
+// # A zebra that is gone
+//
+// An address of way alias needs a zebra, but no session with it. So where nobody
+// listens on its socket, Config.Gone is asked every searchAgain whether there is one
+// all the same, and ZebraDown says if there is none.
+//
 // # What can stay behind, and what is done about it
 //
 // ospfd keeps announcing a prefix if zebra died while it was announced and the
