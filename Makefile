@@ -8,6 +8,7 @@
 # make soak EVENTS=10000000   random schedules of faults on simulated clusters
 # make chaos SEED=1 MINUTES=10   random faults on real daemons, and an audit (root)
 # make soak-lab MINUTES=60    real daemons kept busy, no srrd ended: does one grow? (root)
+# make guest ONLY=networkd    the units under systemd as PID 1, in an emulated Debian 12 (root)
 
 SHELL   = /bin/sh
 GO     ?= go
@@ -35,13 +36,15 @@ SEED   ?= 1
 # How long chaos breaks things, and where its logs stay (KEEP_LOGS=DIR).
 MINUTES ?= 10
 KEEP_LOGS ?=
+# Which checks in the emulated machine (all).
+ONLY   ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # The samples name this place, whatever PREFIX is.
 LIBRARY  = $(abspath $(DESTDIR)/usr/share/srrd/service)
 LDFLAGS  = -X main.version=$(VERSION)
 
-.PHONY: all build demo bench test matrix fuzz soak chaos soak-lab install clean
+.PHONY: all build demo bench test matrix fuzz soak chaos soak-lab guest install clean
 
 all: build
 
@@ -83,6 +86,12 @@ soak-lab:
 	@deploy/install/packages test
 	@$(MAKE) -s build
 	@bin/srrchaos -soak -seed $(SEED) -minutes $(MINUTES) $(if $(KEEP_LOGS),-keep '$(KEEP_LOGS)')
+
+guest:
+	@deploy/install/packages guest
+	@rm -rf bin/guest
+	@$(MAKE) -s install DESTDIR='$(CURDIR)/bin/guest' PREFIX=/usr
+	@disk=$$(deploy/install/guest-root bookworm) && exec bin/srrguest -disk "$$disk" -tree bin/guest -only '$(ONLY)' $(if $(KEEP_LOGS),-keep '$(KEEP_LOGS)')
 
 # A configuration that is there stays; the sample beside it is always the newest.
 install: build
