@@ -177,7 +177,7 @@ func (r *run) daemons(a *Applied) (mend, error) {
 				}
 			}
 		}
-		err := r.lab.Boot(ctx, a.Target)
+		err := r.boot(ctx, a.Target)
 		if leaderless {
 			r.note(a.Target, "srrd here")
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -96,20 +97,12 @@ func (r *run) boots(ctx context.Context) {
 			if !due {
 				continue
 			}
-			// A fault that ended srrd too has it started when it is mended.
-			pid, err := r.lab.PID(n, "srrd")
-			if err == nil && pid == 0 && !r.ended(n) {
-				soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
-				err = r.lab.Start(soon, n, "srrd")
-				cancel()
-				r.note(n, "srrd here") // also where a fault had frozen it
-			}
-			if err == nil {
-				continue
-			}
-			if _, again := os.Stat(filepath.Join(dir, bootFile)); again == nil {
+			err = r.bootAfterFence(ctx, n)
+			switch {
+			case err == nil:
+			case isOff(dir):
 				r.say("  %s was fenced again while it booted", n)
-			} else {
+			default:
 				r.trouble("boot of %s after a fence: %v", n, err)
 			}
 		}
@@ -121,6 +114,67 @@ func (r *run) boots(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// bootAfterFence starts srrd of a host that was reset; a fault that ended srrd too
+// has it started when it is mended.
+func (r *run) bootAfterFence(ctx context.Context, host string) error {
+	defer r.booting(host)()
+	pid, err := r.lab.PID(host, "srrd")
+	if err != nil || pid != 0 || r.ended(host) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	defer cancel()
+	defer r.note(host, "srrd here") // also where a fault had frozen it
+	return r.lab.Start(ctx, host, "srrd")
+}
+
+// boot starts what does not run on a host. Whoever fences it while its srrd starts
+// ends that: then it is off for a while, and started again.
+func (r *run) boot(ctx context.Context, host string) error {
+	dir := r.lab.Vars(host).Dir
+	once := func() error {
+		defer r.booting(host)()
+		return r.lab.Boot(ctx, host)
+	}
+	for {
+		err := once()
+		if err == nil || !isOff(dir) {
+			return err
+		}
+		r.say("  %s was fenced while it booted", host)
+		if err := r.lab.Wait(ctx, func() error {
+			if isOff(dir) {
+				return fmt.Errorf("%s was fenced, and is still off", host)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+}
+
+// isOff reports whether the host of that directory was reset and is to boot again.
+func isOff(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, bootFile))
+	return err == nil
+}
+
+// booting keeps others from starting what runs on a host.
+func (r *run) booting(host string) (done func()) {
+	r.mu.Lock()
+	m := r.starts[host]
+	if m == nil {
+		if r.starts == nil {
+			r.starts = map[string]*sync.Mutex{}
+		}
+		m = &sync.Mutex{}
+		r.starts[host] = m
+	}
+	r.mu.Unlock()
+	m.Lock()
+	return m.Unlock
 }
 
 // ended reports whether a fault that is not mended yet has ended srrd of a node, and
@@ -145,6 +199,6 @@ func (r *run) power(a *Applied) (mend, error) {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, startPatience)
 		defer cancel()
-		return errors.Join(r.lab.Heal(a.Target), r.lab.Boot(ctx, a.Target))
+		return errors.Join(r.lab.Heal(a.Target), r.boot(ctx, a.Target))
 	}, errors.Join(errs...)
 }

@@ -68,6 +68,7 @@ type run struct {
 
 	mu       sync.Mutex
 	evidence Evidence
+	starts   map[string]*sync.Mutex // see booting
 }
 
 // Run builds the lab, breaks it as planned, audits it and takes it down. The
