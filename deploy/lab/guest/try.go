@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -14,7 +15,7 @@ import (
 type Config struct {
 	Disk string // of deploy/install/guest-root
 	Tree string // of `make install DESTDIR=`
-	Only string // checks with that in their names, and what the rest needs
+	Only string // checks whose names match, and what the rest needs
 	Keep string // where console and journal go; "": a temporary directory, removed unless something was found
 	Out  io.Writer
 	Log  io.Writer // every script, with how long it took and what it said
@@ -44,6 +45,10 @@ const patience = 2 * time.Minute
 // Try boots the machine and tries everything. What was found is told on c.Out, and
 // counted; an error is that it could not be tried to its end.
 func Try(ctx context.Context, c Config) (failed int, err error) {
+	only, err := regexp.Compile(c.Only)
+	if err != nil {
+		return 0, err
+	}
 	dir := c.Keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "srrguest"); err != nil {
@@ -74,17 +79,17 @@ func Try(ctx context.Context, c Config) (failed int, err error) {
 	defer m.keepJournal(dir)
 	ran := 0
 	for _, k := range checks {
-		if !k.needed && !strings.Contains(k.name, c.Only) {
+		if !k.needed && !only.MatchString(k.name) {
 			continue
 		}
 		t := &trial{ctx: ctx, m: m, log: c.Log}
-		from := t.uptime()
+		from := t.clock()
 		k.do(t)
 		if ctx.Err() != nil {
 			return failed, context.Cause(ctx)
 		}
 		ran++
-		took := (t.uptime() - from).Seconds()
+		took := (t.clock() - from).Seconds()
 		if t.err == nil {
 			fmt.Fprintf(c.Out, "  ok     %6.1f s  %s\n", took, strings.Join(append([]string{k.name}, t.facts...), "; "))
 			continue
@@ -123,10 +128,10 @@ func (t *trial) ask(script string, until bool) answer {
 // now runs a script also if something failed before, and gives what it says.
 func (t *trial) now(script string) string { return strings.TrimSpace(t.ask(script, false).Out) }
 
-// uptime is how long the machine has run.
-func (t *trial) uptime() time.Duration {
+// clock is the machine's, which goes on while it boots.
+func (t *trial) clock() time.Duration {
 	var s float64
-	_, _ = fmt.Sscan(t.now("cat /proc/uptime"), &s) // 0 of a machine that does not answer
+	_, _ = fmt.Sscan(t.now("date +%s.%N"), &s) // 0 of a machine that does not answer
 	return time.Duration(s * float64(time.Second))
 }
 

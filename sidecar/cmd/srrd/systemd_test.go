@@ -87,6 +87,11 @@ func TestTheInstructionsOfUnprivilegedCanBeFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It writes its memory when it ends: what is given to the user before that is
+	// root's again, and the next srrd begins without claims and holds.
+	if stop, chown := strings.Index(string(text), "systemctl stop srrd"), strings.Index(string(text), "chown -R srrd:"); stop < 0 || chown < stop {
+		t.Error("srrd is to be stopped before its files change hands")
+	}
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "etc/systemd/system"), 0o755); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 // tries srrd's units in it. `make guest` runs it; see deploy/lab/guest.
 //
 //	srrguest -disk DIR -tree DIR        DIR of deploy/install/guest-root, and of `make install DESTDIR=`
-//	srrguest -only networkd ...         only what has that in its name, and what the rest needs
+//	srrguest -only networkd ...         only checks whose names match, and what they need
 //	srrguest agent                      the other end, in the machine
 package main
 
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) int {
 	loud := f.Bool("v", false, "print every script that is run in the machine, and what it says")
 	f.StringVar(&c.Disk, "disk", "", "directory with the machine's kernel, initrd and root.ext4")
 	f.StringVar(&c.Tree, "tree", "", "directory with srrd, as installed")
-	f.StringVar(&c.Only, "only", "", "run the checks with that in their names, and what they need")
+	f.StringVar(&c.Only, "only", "", "run the checks whose names match this regular expression, and what they need")
 	f.StringVar(&c.Keep, "keep", "", "directory for the machine's console and journal; default: kept only if something was found")
 	if err := f.Parse(args); err != nil {
 		return exitUsage

@@ -10,5 +10,5 @@ until started web vip unit; do sleep 0.5; done
 cd /usr/share/doc/srrd/systemd
 sed 's/nginx.service/demo.service/' polkit.rules >/etc/polkit-1/rules.d/50-srrd.rules
 sed -n '1,/^# Primitives/s/^#\t//p' unprivileged.conf >/srv/lab/head
-grep -q 'systemctl restart srrd' /srv/lab/head
+grep -q 'systemctl start srrd' /srv/lab/head
 . /srv/lab/head
