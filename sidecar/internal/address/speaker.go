@@ -397,10 +397,8 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 		s.deaf = false
 	case !s.deaf && !redistributes(router):
 		// It was started anew, or somebody took the line out: either way it keeps
-		// nothing of what it was told. An LSA that is still there is of its earlier
-		// life, and on its way out.
+		// nothing of what it was told.
 		clear(s.withheld)
-		clear(s.ended)
 	}
 	p := prepare(situation{
 		deaf: s.deaf, announced: s.announced, withheld: s.withheld,
