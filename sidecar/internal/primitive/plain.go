@@ -431,16 +431,17 @@ func (t *Targets) Plain(dir, user string, p machine.Primitive, env []string) (li
 	return a.recipes.command(p.String(), env)
 }
 
-// Settle is Refresh, and again until what is known of the directory may be trusted:
-// else the first takeover after a change, when nothing may be late, would be what
-// finds that out, with make beside it.
+// Settle is Refresh, and once more when what was too young has settled: else the first
+// takeover after a change, when nothing may be late, would be what finds that out,
+// with make beside it. Files that change for ever are left to the next run.
 func (t *Targets) Settle(ctx context.Context, dir, user string) {
-	for t.Refresh(ctx, dir, user) {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(t.settleFor()):
-		}
+	if !t.Refresh(ctx, dir, user) {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(t.settleFor()):
+		t.Refresh(ctx, dir, user)
 	}
 }
 
@@ -473,10 +474,11 @@ func (t *Targets) Refresh(ctx context.Context, dir, user string) (young bool) {
 	return a.young
 }
 
-// oldEnough reports whether no file was changed shortly before make was asked.
+// oldEnough reports whether no file was changed shortly before make was asked, or
+// since. One from the far future is of before the clock was set back.
 func (a *answer) oldEnough(asked time.Time, settled time.Duration) bool {
 	for _, s := range a.stamps {
-		if s != (stamp{}) && asked.Sub(s.ctime) < settled {
+		if s != (stamp{}) && asked.Sub(s.ctime).Abs() < settled {
 			return false
 		}
 	}

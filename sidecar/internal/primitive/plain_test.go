@@ -209,6 +209,32 @@ func TestWhatHasJustChangedIsAskedAgainOnceItHasSettled(t *testing.T) {
 	v.Settle(ctx, dir, "") // returns all the same
 }
 
+// The clock was set back by a year: no file is young for as long.
+func TestOnlyAFileThatHasJustChangedIsYoung(t *testing.T) {
+	asked := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	for age, want := range map[time.Duration]bool{time.Second: true, 999 * time.Millisecond: false, 0: false, -10 * time.Millisecond: false, -365 * 24 * time.Hour: true} {
+		a := &answer{stamps: map[string]stamp{"gone": {}, "Makefile": {size: 1, ctime: asked.Add(-age)}}}
+		if got := a.oldEnough(asked, time.Second); got != want {
+			t.Errorf("changed %s before: old enough %v, want %v", age, got, want)
+		}
+	}
+}
+
+// A Makefile that changes whenever it is read keeps nobody busy.
+func TestAMakefileThatNeverSettlesIsLeftToTheNextRun(t *testing.T) {
+	dir := t.TempDir()
+	asked := filepath.Join(dir, "asked")
+	v := Targets{settled: 50 * time.Millisecond}
+	put(t, dir, "Makefile", noops+"start stop:\n\t@:\n_ := $(shell echo >>asked; touch Makefile)\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // of one that goes on
+	defer cancel()
+	v.Settle(ctx, dir, "")
+	text, err := os.ReadFile(asked)
+	if n := strings.Count(string(text), "\n"); err != nil || n < 1 || n > 2 {
+		t.Errorf("make was asked %d times, want once and once more (%v)", n, err)
+	}
+}
+
 // The services of the library.
 func TestTheLibrarysRecipes(t *testing.T) {
 	for service, want := range map[string][]machine.Primitive{
