@@ -147,8 +147,12 @@ func (m *Machine) ask(ctx context.Context, script string, until bool, limit time
 // Reboot boots the machine again, in good order, and waits for it.
 func (m *Machine) Reboot(ctx context.Context) error {
 	// Some time later, for the answer to get out.
-	if a, err := m.ask(ctx, "systemd-run --quiet --on-active=2 systemctl reboot", false, time.Minute); err != nil || a.Status != 0 {
-		return fmt.Errorf("systemctl reboot: %w %s", err, a.Out)
+	a, err := m.ask(ctx, "systemd-run --quiet --on-active=2 systemctl reboot", false, time.Minute)
+	if err == nil && a.Status != 0 {
+		err = fmt.Errorf("status %d %s%s", a.Status, a.Trouble, indented(a.Out))
+	}
+	if err != nil {
+		return fmt.Errorf("systemctl reboot: %w", err)
 	}
 	return m.greeted(ctx)
 }
