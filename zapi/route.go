@@ -30,6 +30,7 @@ type RoutesConfig struct {
 	Changed func(Change)
 	// Link is told when the connection comes (up, nil) and goes (not up, why),
 	// and when a try to connect fails for another reason than the one before.
+	// The end of Run is told to nobody.
 	Link func(up bool, why error)
 }
 
@@ -144,6 +145,9 @@ func (r *Routes) connect(ctx context.Context) error {
 			if time.Since(since) >= lastRetry {
 				wait = 0
 			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // Run's end is no end of the connection
 		}
 		r.inbox.put(func(l *routesLoop) { l.disconnected(err) })
 		if err := sleep(ctx, wait); err != nil {
