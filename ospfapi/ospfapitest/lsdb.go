@@ -358,6 +358,9 @@ func (s *Server) flood(fs []Flood) {
 	for _, f := range fs {
 		hook(f)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notifyChanged() // once more: the hooks run after the database has changed
 }
 
 func (s *Server) interfaceAt(a netip.Addr) (Interface, bool) {

@@ -675,15 +675,17 @@ func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
 	srv.ForgetTypes(advert.OpaqueType)
 	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
 	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
-	h.await("a refusal that passes", func(ev machine.Event) bool {
-		d, is := ev.(machine.OriginateDone)
-		return is && d.Result == machine.OriginateRetry
+	var refused, gone bool // in whatever order
+	h.await("a refusal that passes, and that what was said before is gone", func(ev machine.Event) bool {
+		switch ev := ev.(type) {
+		case machine.OriginateDone:
+			refused = refused || ev.Result == machine.OriginateRetry
+		case machine.LSAGone:
+			gone = gone || ev.Ref == before
+		}
+		return refused && gone
 	})
 	srv.Await(t, "the three types again", func() bool { return registrations(srv) == 6 })
-	h.await("that what was said before is gone", func(ev machine.Event) bool {
-		g, is := ev.(machine.LSAGone)
-		return is && g.Ref == before
-	})
 	next := machine.LSARef{Scope: machine.ASScope, ID: 3}
 	h.Do(machine.Originate{Ref: next, Body: nodeBody(t, "n1", 2)}) // as the machine does a second later
 	h.await("the echo", func(ev machine.Event) bool { s, is := ev.(machine.LSASeen); return is && s.Ref == next })
@@ -747,11 +749,13 @@ func TestAnLSAThatOSPFDForgotToBeItsOwnIsOverwrittenAndDeleted(t *testing.T) {
 				})
 				srv.Await(t, "the three types again", func() bool { return registrations(srv) >= 6 })
 				srv.Await(t, "its end", func() bool { return len(live(srv)) == 0 })
+				srv.Await(t, "an LSA and its end on their way to the neighbours", func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return len(flooded) >= 2
+				})
 				mu.Lock()
 				defer mu.Unlock()
-				if len(flooded) < 2 {
-					t.Errorf("flooded %q, want an LSA and its end", flooded)
-				}
 				for _, body := range flooded {
 					if strings.Contains(body, "n1") {
 						t.Errorf("neighbours are told the old words: %q", body)
