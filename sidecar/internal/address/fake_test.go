@@ -622,6 +622,7 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		}
 	}
 	minute := func(*bubble, func(bool)) { time.Sleep(time.Minute) }
+	look := func(*bubble, func(bool)) { time.Sleep(lookEvery) }
 	restarted := func(b *bubble, _ func(bool)) {
 		synctest.Wait()
 		b.vty.mu.Lock()
@@ -641,6 +642,12 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		{"zebra is away", []step{announced(true), zebra(false), announced(false)}, false},
 		{"zebra is back, and ospfd would announce it again", []step{announced(true), zebra(false), announced(false), zebra(true), minute}, false},
 		{"ospfd is restarted too, and keeps nothing", []step{announced(true), zebra(false), announced(false), zebra(true), restarted}, true},
+		{"ospfd is restarted with a zebra, and its earlier life's LSA stays", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute}, false},
+		{"until it is flushed", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil), minute}, true},
+		{"and comes back nevertheless", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil),
+			look, shows(7*time.Second, nil), minute, shows(time.Hour, nil), minute}, false},
+		{"it was withheld from the ospfd before", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute}, false},
+		{"and is flushed by the next one", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute, shows(time.Hour, nil), minute}, true},
 		{"it is announced again without a zebra", []step{announced(true), zebra(false), announced(false), announced(true), minute}, true},
 		{"it is announced again with one, and ends as it should", []step{announced(true), zebra(false), announced(false), zebra(true), announced(true),
 			shows(time.Hour, nil), announced(false), minute}, true},

@@ -86,6 +86,11 @@ type speaker struct {
 	withheld map[netip.Addr]bool
 	// ended were withdrawn a short while ago: how often ospfd was looked at since.
 	ended map[netip.Addr]int
+	// stale were withdrawn before ospfd was started anew. It keeps nothing of what
+	// it was told, but beside routers of 7.5.1 an LSA of its earlier life may stay in
+	// its database until the prefix-list denies it. Such an address is let through
+	// again as soon as that LSA is gone.
+	stale map[netip.Addr]bool
 	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
 	// keeps nothing in its place (lib/zclient.c, zclient_stop): until it is
 	// restarted it takes the line, does nothing and shows nothing.
@@ -227,6 +232,7 @@ func (s *speaker) address(ctx context.Context, j job) error {
 // permit lets an address through that Prepare did not know of: a service that
 // was configured later. Nothing is asked where it is known to pass.
 func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
+	delete(s.stale, addr)
 	if !on {
 		was := s.announced[addr]
 		delete(s.announced, addr)
@@ -302,7 +308,7 @@ const verifyLooks = 2
 // verify looks whether ospfd has let go of what was withdrawn: it loses zebra for
 // ten seconds and more when that is started anew, and hears nothing then.
 func (s *speaker) verify(ctx context.Context) error {
-	if len(s.ended) == 0 {
+	if len(s.ended) == 0 && len(s.stale) == 0 {
 		return nil
 	}
 	release, err := s.vty.Release(ctx, vty.OSPF)
@@ -311,30 +317,44 @@ func (s *speaker) verify(ctx context.Context) error {
 	}
 	if !release.FRR() { // it has no words for it; see deaf
 		clear(s.ended)
+		clear(s.stale)
 		return nil
 	}
 	own, err := s.vty.OwnExternals(ctx)
 	var refused *vty.StatusError
 	if errors.As(err, &refused) { // it cannot say
 		clear(s.ended)
+		clear(s.stale)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	kept := false
+	shown := func(addr netip.Addr) bool {
+		return slices.ContainsFunc(own, func(x vty.External) bool {
+			return x.Prefix == netip.PrefixFrom(addr, addr.BitLen()) && x.Age < maxAge
+		})
+	}
+	changed := false
 	for addr := range s.ended {
 		if s.ended[addr]++; s.ended[addr] < verifyLooks {
 			continue
 		}
 		delete(s.ended, addr)
-		if slices.ContainsFunc(own, func(x vty.External) bool {
-			return x.Prefix == netip.PrefixFrom(addr, addr.BitLen()) && x.Age < maxAge
-		}) {
-			s.withheld[addr], kept = true, true
+		if shown(addr) {
+			s.withheld[addr], changed = true, true
+		} else {
+			delete(s.stale, addr)
 		}
 	}
-	if !kept {
+	for addr := range s.stale {
+		if s.withheld[addr] && !shown(addr) {
+			delete(s.stale, addr)
+			delete(s.withheld, addr)
+			s.ended[addr], changed = 0, true // if it comes back, it stays denied
+		}
+	}
+	if !changed {
 		return nil
 	}
 	return s.prepare(ctx, false)
@@ -397,8 +417,14 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 		s.deaf = false
 	case !s.deaf && !redistributes(router):
 		// It was started anew, or somebody took the line out: either way it keeps
-		// nothing of what it was told.
+		// nothing of what it was told. Whether it shows it no more is looked at again.
+		for addr := range s.withheld {
+			s.ended[addr] = 0
+		}
 		clear(s.withheld)
+		for addr := range s.ended {
+			s.stale[addr] = true
+		}
 	}
 	p := prepare(situation{
 		deaf: s.deaf, announced: s.announced, withheld: s.withheld,
@@ -492,6 +518,6 @@ func newSpeaker(cfg *Config) (*speaker, error) {
 		vty: cfg.VTY, file: cfg.StateFile, table: cfg.Table, services: cfg.Services, log: cfg.note, noted: noted,
 		wished: map[netip.Addr]netip.Addr{}, lines: map[vtyAddress]bool{}, kept: map[netip.Addr]bool{},
 		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{}, announced: map[netip.Addr]bool{},
-		withheld: map[netip.Addr]bool{}, ended: map[netip.Addr]int{},
+		withheld: map[netip.Addr]bool{}, ended: map[netip.Addr]int{}, stale: map[netip.Addr]bool{},
 	}, err
 }
