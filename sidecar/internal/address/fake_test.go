@@ -622,7 +622,8 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		}
 	}
 	minute := func(*bubble, func(bool)) { time.Sleep(time.Minute) }
-	look := func(*bubble, func(bool)) { time.Sleep(lookEvery) }
+	look := func(*bubble, func(bool)) { time.Sleep(lookEvery) } // one of them, after aside
+	aside := func(*bubble, func(bool)) { time.Sleep(lookEvery / 2) }
 	restarted := func(b *bubble, _ func(bool)) {
 		synctest.Wait()
 		b.vty.mu.Lock()
@@ -644,7 +645,7 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		{"ospfd is restarted too, and keeps nothing", []step{announced(true), zebra(false), announced(false), zebra(true), restarted}, true},
 		{"ospfd is restarted with a zebra, and its earlier life's LSA stays", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute}, false},
 		{"until it is flushed", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil), minute}, true},
-		{"and comes back nevertheless", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil),
+		{"and comes back nevertheless", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, aside, shows(time.Hour, nil),
 			look, shows(7*time.Second, nil), minute, shows(time.Hour, nil), minute}, false},
 		{"it was withheld from the ospfd before", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute}, false},
 		{"and is flushed by the next one", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute, shows(time.Hour, nil), minute}, true},
