@@ -343,6 +343,8 @@ func (s *speaker) verify(ctx context.Context) error {
 		delete(s.ended, addr)
 		if shown(addr) {
 			s.withheld[addr], changed = true, true
+			s.log(machine.LevelInfo, fmt.Sprintf("ospfd goes on announcing %s, which was withdrawn: prefix-list %s denies it, so that it is flushed, until it is announced here again%s",
+				addr, PolicyName, map[bool]string{true: ", or until it is gone, since ospfd was started anew"}[s.stale[addr]]))
 		} else {
 			delete(s.stale, addr)
 		}
@@ -352,6 +354,7 @@ func (s *speaker) verify(ctx context.Context) error {
 			delete(s.stale, addr)
 			delete(s.withheld, addr)
 			s.ended[addr], changed = 0, true // if it comes back, it stays denied
+			s.log(machine.LevelInfo, fmt.Sprintf("ospfd announces %s no more, which it had kept from before it was started anew: prefix-list %s lets it through again", addr, PolicyName))
 		}
 	}
 	if !changed {
