@@ -95,6 +95,13 @@ func (c *cluster) dump() {
 		}
 		c.Logf("srrd of %s:\n%s\nits ospfd has logged ... %s\nand says now: %s", n, text, said[max(0, len(said)-2000):], neighbours)
 	}
+	for _, h := range c.lab.Topology().All() {
+		if all, err := c.lab.VTY(h.Name, "ospfd", "show ip ospf database"); err == nil { // a host need not run OSPF
+			_, externals, _ := strings.Cut(all, "AS External Link States")
+			externals, _, _ = strings.Cut(externals, "AS-Global Opaque")
+			c.Logf("what the ospfd of %s has of type 5: %s", h.Name, externals)
+		}
+	}
 }
 
 // sub runs a subtest in this cluster. What a failed one leaves is no ground

@@ -53,7 +53,11 @@
 // announcing what it was told last, also when it has found it (8.4 to 10.7). So
 // what is withdrawn while nobody listens on zebra's VTY, or is still ospfd's own
 // external LSA some seconds later, is taken out of the prefix-list, upon which
-// ospfd flushes it, until it is announced again.
+// ospfd flushes it, until it is announced again. An ospfd that was started anew
+// was told nothing, but may have an LSA of its earlier life (seen beside routers
+// of 7.5.1): it is looked at after each Prepare, and what is not announced here
+// stays out of the prefix-list only until that LSA is gone. What an earlier life
+// of srrd left on the node is not touched before somebody has decided about it.
 //
 // # What can stay behind
 //

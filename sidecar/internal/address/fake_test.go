@@ -227,7 +227,7 @@ type bubble struct {
 	stop   func()
 }
 
-func inBubble(t *testing.T, set services, f func(*bubble)) {
+func inBubble(t *testing.T, set services, f func(*bubble), before ...func(*bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, kernel: newFakeKernel(), vty: &fakeVTY{running: "router ospf\n ospf router-id 1.1.1.1\n"}}
 		var err error
@@ -246,6 +246,9 @@ func inBubble(t *testing.T, set services, f func(*bubble)) {
 		}, b.kernel)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, does := range before {
+			does(b)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -623,6 +626,9 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 	}
 	minute := func(*bubble, func(bool)) { time.Sleep(time.Minute) }
 	look := func(*bubble, func(bool)) { time.Sleep(lookEvery) } // one of them, after aside
+	adopted := func(b *bubble, _ func(bool)) {
+		b.Do(machine.SetAddresses{Service: "news", Addresses: []netip.Addr{x1}, On: true})
+	}
 	aside := func(*bubble, func(bool)) { time.Sleep(lookEvery / 2) }
 	restarted := func(b *bubble, _ func(bool)) {
 		synctest.Wait()
@@ -637,23 +643,30 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 		name  string
 		steps []step
 		let   bool // through by the prefix-list
+		left  bool // by an earlier life of srrd
 	}{
-		{"zebra is there and ospfd lets go", []step{announced(true), shows(time.Hour, nil), announced(false), minute}, true},
-		{"zebra is there and ospfd cannot say", []step{announced(true), shows(0, &vty.StatusError{Status: vty.StatusNoMatch}), announced(false), minute}, true},
-		{"zebra is away", []step{announced(true), zebra(false), announced(false)}, false},
-		{"zebra is back, and ospfd would announce it again", []step{announced(true), zebra(false), announced(false), zebra(true), minute}, false},
-		{"ospfd is restarted too, and keeps nothing", []step{announced(true), zebra(false), announced(false), zebra(true), restarted}, true},
-		{"ospfd is restarted with a zebra, and its earlier life's LSA stays", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute}, false},
-		{"until it is flushed", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil), minute}, true},
+		{"zebra is there and ospfd lets go", []step{announced(true), shows(time.Hour, nil), announced(false), minute}, true, false},
+		{"zebra is there and ospfd cannot say", []step{announced(true), shows(0, &vty.StatusError{Status: vty.StatusNoMatch}), announced(false), minute}, true, false},
+		{"zebra is away", []step{announced(true), zebra(false), announced(false)}, false, false},
+		{"zebra is back, and ospfd would announce it again", []step{announced(true), zebra(false), announced(false), zebra(true), minute}, false, false},
+		{"ospfd is restarted too, and keeps nothing", []step{announced(true), zebra(false), announced(false), zebra(true), restarted}, true, false},
+		{"ospfd is restarted with a zebra, and its earlier life's LSA stays", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute}, false, false},
+		{"until it is flushed", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, shows(time.Hour, nil), minute}, true, false},
 		{"and comes back nevertheless", []step{announced(true), shows(7*time.Second, nil), announced(false), restarted, minute, aside, shows(time.Hour, nil),
-			look, shows(7*time.Second, nil), minute, shows(time.Hour, nil), minute}, false},
-		{"it was withheld from the ospfd before", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute}, false},
-		{"and is flushed by the next one", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute, shows(time.Hour, nil), minute}, true},
-		{"it is announced again without a zebra", []step{announced(true), zebra(false), announced(false), announced(true), minute}, true},
+			look, shows(7*time.Second, nil), minute, shows(time.Hour, nil), minute}, false, false},
+		{"an earlier life of srrd left it on", []step{announced(false), shows(7*time.Second, nil), minute}, false, true},
+		{"and ospfd lets go", []step{announced(false), shows(time.Hour, nil), minute}, true, true},
+		{"and nobody has decided about it", []step{shows(7*time.Second, nil), minute}, true, true},
+		{"and it is adopted", []step{shows(7*time.Second, nil), minute, adopted, announced(true), minute}, true, true},
+		{"and there is no zebra", []step{zebra(false), announced(false)}, false, true},
+		{"nobody here ever announced it", []step{shows(7*time.Second, nil), minute}, false, false},
+		{"it was withheld from the ospfd before", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute}, false, false},
+		{"and is flushed by the next one", []step{announced(true), shows(7*time.Second, nil), announced(false), minute, restarted, minute, shows(time.Hour, nil), minute}, true, false},
+		{"it is announced again without a zebra", []step{announced(true), zebra(false), announced(false), announced(true), minute}, true, false},
 		{"it is announced again with one, and ends as it should", []step{announced(true), zebra(false), announced(false), zebra(true), announced(true),
-			shows(time.Hour, nil), announced(false), minute}, true},
-		{"zebra is there, but ospfd has not heard of it", []step{announced(true), shows(7*time.Second, nil), announced(false), minute}, false},
-		{"and it is announced again before that was seen", []step{announced(true), shows(7*time.Second, nil), announced(false), announced(true), minute}, true},
+			shows(time.Hour, nil), announced(false), minute}, true, false},
+		{"zebra is there, but ospfd has not heard of it", []step{announced(true), shows(7*time.Second, nil), announced(false), minute}, false, false},
+		{"and it is announced again before that was seen", []step{announced(true), shows(7*time.Second, nil), announced(false), announced(true), minute}, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set := services{"news": frrServices["news"]}
@@ -665,7 +678,9 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 				if err := b.Prepare(b.t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				b.Do(machine.SetAddresses{Service: "news", Addresses: set["news"].Addresses, On: true})
+				if !c.left {
+					b.Do(machine.SetAddresses{Service: "news", Addresses: set["news"].Addresses, On: true})
+				}
 				for _, does := range c.steps {
 					does(b, func(on bool) {
 						b.Do(machine.Announce{Service: "news", Addresses: set["news"].Addresses, On: on})
@@ -677,6 +692,16 @@ func TestAnAliasThatEndsWithoutAZebraIsDeniedUntilItIsAnnounced(t *testing.T) {
 				defer b.vty.mu.Unlock()
 				if let := slices.Contains(q.policy, permit); let != c.let {
 					t.Errorf("let through: %v, want %v; the prefix-list is %q", let, c.let, q.policy)
+				}
+			}, func(b *bubble) {
+				if !c.left {
+					return
+				}
+				if err := b.kernel.addAlias(x1, set["news"].Setting.filled().Device, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.Clean(t.Context(), []netip.Addr{x1}); err != nil {
+					t.Fatal(err)
 				}
 			})
 		})

@@ -84,7 +84,8 @@ type speaker struct {
 	// prefix-list denies it flushes. So such an address is let through again only
 	// when it is announced.
 	withheld map[netip.Addr]bool
-	// ended were withdrawn a short while ago: how often ospfd was looked at since.
+	// ended were withdrawn a short while ago, or there is a session with ospfd since
+	// then only: how often ospfd was looked at.
 	ended map[netip.Addr]int
 	// stale were withdrawn before ospfd was started anew. It keeps nothing of what
 	// it was told, but beside routers of 7.5.1 an LSA of its earlier life may stay in
@@ -114,10 +115,18 @@ func (s *speaker) do(ctx context.Context, j job) error {
 		delete(s.kept, j.addr)
 		return s.address(ctx, j)
 	case jobPermit:
-		delete(s.kept, j.addr)
+		if s.kept[j.addr] { // announced by an earlier life
+			delete(s.kept, j.addr)
+			s.announced[j.addr] = true
+		}
 		return s.permit(ctx, j.addr, j.on)
 	case jobPrepare:
 		s.deaf = false // it may be another one
+		for _, addr := range viaConnected(s.services()) {
+			if _, known := s.ended[addr]; !known && !s.announced[addr] && !s.withheld[addr] {
+				s.ended[addr] = 0 // maybe: this life of srrd does not know
+			}
+		}
 		return s.prepare(ctx, false)
 	case jobForget:
 		s.forget(ctx)
@@ -232,7 +241,6 @@ func (s *speaker) address(ctx context.Context, j job) error {
 // permit lets an address through that Prepare did not know of: a service that
 // was configured later. Nothing is asked where it is known to pass.
 func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
-	delete(s.stale, addr)
 	if !on {
 		was := s.announced[addr]
 		delete(s.announced, addr)
@@ -248,6 +256,7 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 		return nil
 	}
 	delete(s.ended, addr)
+	delete(s.stale, addr)
 	if s.deaf && !s.announced[addr] {
 		return errDeaf
 	}
@@ -308,7 +317,13 @@ const verifyLooks = 2
 // verify looks whether ospfd has let go of what was withdrawn: it loses zebra for
 // ten seconds and more when that is started anew, and hears nothing then.
 func (s *speaker) verify(ctx context.Context) error {
-	if len(s.ended) == 0 && len(s.stale) == 0 {
+	ended := 0
+	for addr := range s.ended {
+		if !s.kept[addr] { // else nobody has decided
+			ended++
+		}
+	}
+	if ended+len(s.stale) == 0 {
 		return nil
 	}
 	release, err := s.vty.Release(ctx, vty.OSPF)
@@ -337,6 +352,9 @@ func (s *speaker) verify(ctx context.Context) error {
 	}
 	changed := false
 	for addr := range s.ended {
+		if s.kept[addr] {
+			continue
+		}
 		if s.ended[addr]++; s.ended[addr] < verifyLooks {
 			continue
 		}

@@ -208,7 +208,9 @@ func (w *worker) tellVTY(addr netip.Addr, asked bool) {
 		}
 		w.wish(s, job{kind: jobNetwork, addr: addr, on: want.network, area: area}, asked)
 	}
-	if old := s.wishes[jobPermit]; want.permit || old.made && old.job.on {
+	// The first withdrawal is for what an earlier life of srrd may have announced.
+	first := asked && len(e.announced) == 0 && set.Announce == AnnounceRedistribute && !s.wishes[jobPermit].made
+	if old := s.wishes[jobPermit]; want.permit || first || old.made && old.job.on {
 		w.wish(s, job{kind: jobPermit, addr: addr, on: want.permit}, asked && want.permit)
 	}
 	if set.Driver == DriverVTY {
