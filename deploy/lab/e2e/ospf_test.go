@@ -399,9 +399,16 @@ func TestIdentity(t *testing.T) {
 	c.sub("who is outbid under his own router id three times in a minute stops everything and says so", func(c *cluster) {
 		c.holderIs("web", "n1")
 		for i := range 3 {
-			id, body := c.bodyOf("n1", n1, "srrd n1")
-			was, err := c.nodeRow("n1", "n1")
-			c.must(err)
+			var id string
+			var body []byte
+			var was nodeRow
+			c.await("ospfd has what n1 says since it outbid the last one", func() (err error) {
+				id, body = c.bodyOf("n1", n1, "srrd n1")
+				if was, err = c.nodeRow("n1", "n1"); err == nil && binary.BigEndian.Uint64(body[8:]) != was.Incarnation {
+					err = fmt.Errorf("%s is of incarnation %d, it has %d", id, binary.BigEndian.Uint64(body[8:]), was.Incarnation)
+				}
+				return err
+			})
 			binary.BigEndian.PutUint64(body[8:], was.Incarnation+10)
 			c.flood("r0", "n1", "n1", "eth0", c.asSaid(netip.MustParseAddr(n1), opaqueNumber(id), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
 			c.await("n1 outbids it, or gives up", func() error {
