@@ -43,35 +43,39 @@ func signedUnder(body []byte) uint32 {
 	return binary.BigEndian.Uint32(body[at+4:])
 }
 
-// bodyOf finds what a router says of a thing, by the gist of its LSA: the newest
-// generation (TLV 2), since an older one is there for 15 s more. It waits for one:
-// an update is a delete and an add for ospfd's clients.
+// bodyOf finds what a router says of a thing, as newest does. It waits for it: an
+// update is a delete and an add for ospfd's clients.
 func (c *cluster) bodyOf(on, router, gist string) (id string, body []byte) {
 	c.Helper()
 	c.await(fmt.Sprintf("%s has an LSA %q of %s", on, gist, router), func() error {
 		rows, err := c.opaque(on, router)
-		if err != nil {
-			return err
+		if err == nil {
+			id, body, err = newest(rows, gist)
 		}
-		id, body = "", nil
-		for _, r := range rows {
-			if !strings.HasPrefix(r.Gist, gist) {
-				continue
-			}
-			b, err := hex.DecodeString(r.Body.Data)
-			if err != nil || len(b) < 24 {
-				return fmt.Errorf("%s (%s) is %q: %v", r.ID, r.Gist, r.Body.Data, err)
-			}
-			if body == nil || binary.BigEndian.Uint32(b[20:]) > binary.BigEndian.Uint32(body[20:]) {
-				id, body = r.ID, b
-			}
-		}
-		if body == nil {
-			return fmt.Errorf("it has %v", rows)
-		}
-		return nil
+		return err
 	})
 	return id, body
+}
+
+// newest picks an LSA by its gist: that of the newest generation (TLV 2), since an
+// older one is there for 15 s more.
+func newest(rows []lsaRow, gist string) (id string, body []byte, err error) {
+	for _, r := range rows {
+		if !strings.HasPrefix(r.Gist, gist) {
+			continue
+		}
+		b, err := hex.DecodeString(r.Body.Data)
+		if err != nil || len(b) < 24 {
+			return "", nil, fmt.Errorf("%s (%s) is %q: %v", r.ID, r.Gist, r.Body.Data, err)
+		}
+		if body == nil || binary.BigEndian.Uint32(b[20:]) > binary.BigEndian.Uint32(body[20:]) {
+			id, body = r.ID, b
+		}
+	}
+	if body == nil {
+		return "", nil, fmt.Errorf("there is %v", rows)
+	}
+	return id, body, nil
 }
 
 // began counts the primitives that began on all nodes, checks apart.

@@ -397,32 +397,49 @@ func TestIdentity(t *testing.T) {
 	})
 
 	c.sub("who is outbid under his own router id three times in a minute stops everything and says so", func(c *cluster) {
+		const outbid = "another node uses the router id 10.255.1.1"
 		c.holderIs("web", "n1")
-		for i := range 3 {
+		// Less often if it had to outbid what its own life before had left.
+		for i := range lsa.Seq(3) {
 			var id string
 			var body []byte
 			var was nodeRow
-			c.await("ospfd has what n1 says since it outbid the last one", func() (err error) {
-				id, body = c.bodyOf("n1", n1, "srrd n1")
-				if was, err = c.nodeRow("n1", "n1"); err == nil && binary.BigEndian.Uint64(body[8:]) != was.Incarnation {
-					err = fmt.Errorf("%s is of incarnation %d, it has %d", id, binary.BigEndian.Uint64(body[8:]), was.Incarnation)
-				}
-				return err
-			})
-			binary.BigEndian.PutUint64(body[8:], was.Incarnation+10)
-			c.flood("r0", "n1", "n1", "eth0", c.asSaid(netip.MustParseAddr(n1), opaqueNumber(id), 1, lsa.InitialSeq+1000+lsa.Seq(i), body))
-			c.await("n1 outbids it, or gives up", func() error {
-				now, err := c.nodeRow("n1", "n1")
-				if i == 2 {
+			gaveUp := false
+			c.await("ospfd has what n1 says since it outbid the last one, or n1 gives up", func() error {
+				events, err := c.events("n1")
+				gaveUp = slices.ContainsFunc(events, func(e event) bool { return strings.Contains(e.Text, outbid) })
+				if err != nil || gaveUp {
 					return err
 				}
+				if was, err = c.nodeRow("n1", "n1"); err != nil {
+					return err
+				}
+				rows, err := c.opaque("n1", n1)
+				if err != nil {
+					return err
+				}
+				id, body, err = newest(slices.DeleteFunc(rows, func(r lsaRow) bool {
+					return len(r.Body.Data) < 32 || r.Body.Data[16:32] != fmt.Sprintf("%016x", was.Incarnation)
+				}), "srrd n1")
+				return err
+			})
+			if gaveUp {
+				if i < 2 {
+					c.Logf("n1 gave up after %d", i)
+				}
+				break
+			}
+			binary.BigEndian.PutUint64(body[8:], was.Incarnation+10)
+			c.flood("r0", "n1", "n1", "eth0", c.asSaid(netip.MustParseAddr(n1), opaqueNumber(id), 1, lsa.InitialSeq+1000+i, body))
+			c.await("n1 outbids it", func() error {
+				now, err := c.nodeRow("n1", "n1")
 				if err == nil && now.Incarnation <= was.Incarnation+10 {
 					err = fmt.Errorf("incarnation %d", now.Incarnation)
 				}
 				return err
 			})
 		}
-		c.awaitEvent("n1", "another node uses the router id 10.255.1.1")
+		c.awaitEvent("n1", outbid)
 		c.awaitService("n1", "web", "is stopped for that reason", func(s service) error {
 			if s.State != "stopped" || s.Reason != "duplicate-router-id" {
 				return fmt.Errorf("%s/%s %s", s.Config, s.State, s.Why)
