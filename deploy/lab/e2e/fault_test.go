@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/srrd/srrd/deploy/lab"
 )
@@ -33,7 +34,23 @@ func (c *cluster) holderIs(name, node string) {
 	if c.elected(name) == node {
 		return
 	}
-	c.moves(name, node)
+	// Asked again after a while: a target that is unreachable for a moment, as when
+	// a zebra that begins ends the BFD of its node, ends the move.
+	var asked time.Time
+	c.await("the move of "+name+" to "+node+" is done", func() error {
+		s, err := c.service(node, name)
+		if err != nil || s.Holder == node && s.State == "started" {
+			return err
+		}
+		err = fmt.Errorf("%s/%s there, its holder is %q", s.Config, s.State, s.Holder)
+		if time.Since(asked) > 2*time.Second {
+			asked = time.Now()
+			_, refused := c.srrsh(node, "service "+name+" move "+node)
+			err = errors.Join(err, refused)
+		}
+		return err
+	})
+	c.awaitHolder(name, node)
 	// A target that was no candidate for a moment has lost its pin already.
 	if _, err := c.srrsh(node, "service "+name+" unmove"); err != nil && !strings.Contains(err.Error(), "it is not moved") {
 		c.Fatal(err)

@@ -162,18 +162,25 @@ func answerInBackground(pidfile, name, listen string) error {
 		return err
 	}
 	w.Close()
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if strings.TrimSpace(line) != "ready" {
-		_ = c.Wait()
-		return fmt.Errorf("answer did not start: %s", strings.TrimPrefix(strings.TrimSpace(line), "srrlab: "))
+	// At once: who is killed while it waits leaves to the stop target whom to end.
+	// Killed before that, nobody hears "ready", and who says it ends of that.
+	if pidfile != "" {
+		if err := os.WriteFile(pidfile, []byte(strconv.Itoa(c.Process.Pid)+"\n"), 0o644); err != nil {
+			return errors.Join(err, c.Process.Kill(), c.Wait())
+		}
 	}
-	if err != nil {
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if strings.TrimSpace(line) == "ready" {
 		return err
 	}
-	if pidfile == "" {
-		return nil
+	_ = c.Wait()
+	err = fmt.Errorf("answer did not start: %s", strings.TrimPrefix(strings.TrimSpace(line), "srrlab: "))
+	if pidfile != "" {
+		if gone := os.Remove(pidfile); !os.IsNotExist(gone) {
+			err = errors.Join(err, gone)
+		}
 	}
-	return os.WriteFile(pidfile, []byte(strconv.Itoa(c.Process.Pid)+"\n"), 0o644)
+	return err
 }
 
 // stopAnswer ends the answerer of a pid file and returns when it is gone. One
