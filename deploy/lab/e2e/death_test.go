@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -60,14 +61,24 @@ func (c *cluster) like(before string, node string) {
 		c.awaitAnswer(p, "")
 		p.Stop()
 	}
-	c.await("FRR of "+node+" is set up as before", func() error {
-		if now := c.frrConfig(node); now != before {
-			return fmt.Errorf("before\n%s\nnow\n%s", before, now)
+	c.await("FRR of "+node+" is set up as before, but for an alias that is denied there while it runs elsewhere", func() error {
+		now := c.frrConfig(node)
+		if now == before {
+			return nil
 		}
-		return nil
+		text, err := c.lab.Log(node, "srrd")
+		if err == nil && (aliasEntry.ReplaceAllString(now, "") != aliasEntry.ReplaceAllString(before, "") || !strings.Contains(text, "ospfd announces 10.250.0.2, which does not run here")) {
+			err = fmt.Errorf("before\n%s\nnow\n%s", before, now)
+		}
+		return err
 	})
 	c.neverTwice("disk")
 }
+
+// aliasEntry is what lets the alias through, which a restarted ospfd beside routers
+// of 7.5.1 may show while it runs elsewhere, with the lines that end a section. It
+// is back when the service is.
+var aliasEntry = regexp.MustCompile(`(?m)^(ip prefix-list SRRD-VIP .* permit 10\.250\.0\.2/32|!)\r?\n`)
 
 // frrConfig is the running configuration of a node's daemons, one that does not
 // answer by its error. `no ipv6 forwarding` is left out: zebra finds it in the
@@ -168,6 +179,15 @@ func TestEveryDaemonsDeathAtRest(t *testing.T) {
 			c.like(before, "n1")
 		})
 	}
+	c.sub("where the services run FRR is set up as before", func(c *cluster) {
+		c.allOn("n1")
+		c.await("nothing is denied", func() error {
+			if now := c.frrConfig("n1"); now != before {
+				return fmt.Errorf("before\n%s\nnow\n%s", before, now)
+			}
+			return nil
+		})
+	})
 }
 
 // A zebra that is killed leaves its routes in the kernel, and a srrd that is

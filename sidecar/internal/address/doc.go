@@ -55,8 +55,7 @@
 // external LSA some seconds later, is taken out of the prefix-list, upon which
 // ospfd flushes it, until it is announced again. An ospfd that was started anew
 // was told nothing, but may have an LSA of its earlier life (seen beside routers
-// of 7.5.1): it is looked at after each Prepare, and what is not announced here
-// stays out of the prefix-list only until that LSA is gone. What an earlier life
+// of 7.5.1): so the same is looked at after each Prepare. What an earlier life
 // of srrd left on the node is not touched before somebody has decided about it.
 //
 // # What can stay behind

@@ -87,11 +87,6 @@ type speaker struct {
 	// ended were withdrawn a short while ago, or there is a session with ospfd since
 	// then only: how often ospfd was looked at.
 	ended map[netip.Addr]int
-	// stale were withdrawn before ospfd was started anew. It keeps nothing of what
-	// it was told, but beside routers of 7.5.1 an LSA of its earlier life may stay in
-	// its database until the prefix-list denies it. Such an address is let through
-	// again as soon as that LSA is gone.
-	stale map[netip.Addr]bool
 	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
 	// keeps nothing in its place (lib/zclient.c, zclient_stop): until it is
 	// restarted it takes the line, does nothing and shows nothing.
@@ -256,7 +251,6 @@ func (s *speaker) permit(ctx context.Context, addr netip.Addr, on bool) error {
 		return nil
 	}
 	delete(s.ended, addr)
-	delete(s.stale, addr)
 	if s.deaf && !s.announced[addr] {
 		return errDeaf
 	}
@@ -323,7 +317,7 @@ func (s *speaker) verify(ctx context.Context) error {
 			ended++
 		}
 	}
-	if ended+len(s.stale) == 0 {
+	if ended == 0 {
 		return nil
 	}
 	release, err := s.vty.Release(ctx, vty.OSPF)
@@ -332,25 +326,18 @@ func (s *speaker) verify(ctx context.Context) error {
 	}
 	if !release.FRR() { // it has no words for it; see deaf
 		clear(s.ended)
-		clear(s.stale)
 		return nil
 	}
 	own, err := s.vty.OwnExternals(ctx)
 	var refused *vty.StatusError
 	if errors.As(err, &refused) { // it cannot say
 		clear(s.ended)
-		clear(s.stale)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	shown := func(addr netip.Addr) bool {
-		return slices.ContainsFunc(own, func(x vty.External) bool {
-			return x.Prefix == netip.PrefixFrom(addr, addr.BitLen()) && x.Age < maxAge
-		})
-	}
-	changed := false
+	kept := false
 	for addr := range s.ended {
 		if s.kept[addr] {
 			continue
@@ -359,23 +346,15 @@ func (s *speaker) verify(ctx context.Context) error {
 			continue
 		}
 		delete(s.ended, addr)
-		if shown(addr) {
-			s.withheld[addr], changed = true, true
-			s.log(machine.LevelInfo, fmt.Sprintf("ospfd goes on announcing %s, which was withdrawn: prefix-list %s denies it, so that it is flushed, until it is announced here again%s",
-				addr, PolicyName, map[bool]string{true: ", or until it is gone, since ospfd was started anew"}[s.stale[addr]]))
-		} else {
-			delete(s.stale, addr)
+		if slices.ContainsFunc(own, func(x vty.External) bool {
+			return x.Prefix == netip.PrefixFrom(addr, addr.BitLen()) && x.Age < maxAge
+		}) {
+			s.withheld[addr], kept = true, true
+			s.log(machine.LevelInfo, fmt.Sprintf("ospfd announces %s, which does not run here: prefix-list %s denies it, so that it is flushed, until the service runs here",
+				addr, PolicyName))
 		}
 	}
-	for addr := range s.stale {
-		if s.withheld[addr] && !shown(addr) {
-			delete(s.stale, addr)
-			delete(s.withheld, addr)
-			s.ended[addr], changed = 0, true // if it comes back, it stays denied
-			s.log(machine.LevelInfo, fmt.Sprintf("ospfd announces %s no more, which it had kept from before it was started anew: prefix-list %s lets it through again", addr, PolicyName))
-		}
-	}
-	if !changed {
+	if !kept {
 		return nil
 	}
 	return s.prepare(ctx, false)
@@ -438,14 +417,12 @@ func (s *speaker) prepare(ctx context.Context, again bool) error {
 		s.deaf = false
 	case !s.deaf && !redistributes(router):
 		// It was started anew, or somebody took the line out: either way it keeps
-		// nothing of what it was told. Whether it shows it no more is looked at again.
+		// nothing of what it was told. Whether it shows it all the same, as it may
+		// beside routers of 7.5.1, is looked at again.
 		for addr := range s.withheld {
 			s.ended[addr] = 0
 		}
 		clear(s.withheld)
-		for addr := range s.ended {
-			s.stale[addr] = true
-		}
 	}
 	p := prepare(situation{
 		deaf: s.deaf, announced: s.announced, withheld: s.withheld,
@@ -539,6 +516,6 @@ func newSpeaker(cfg *Config) (*speaker, error) {
 		vty: cfg.VTY, file: cfg.StateFile, table: cfg.Table, services: cfg.Services, log: cfg.note, noted: noted,
 		wished: map[netip.Addr]netip.Addr{}, lines: map[vtyAddress]bool{}, kept: map[netip.Addr]bool{},
 		foreign: map[netip.Addr]bool{}, permits: map[netip.Addr]bool{}, announced: map[netip.Addr]bool{},
-		withheld: map[netip.Addr]bool{}, ended: map[netip.Addr]int{}, stale: map[netip.Addr]bool{},
+		withheld: map[netip.Addr]bool{}, ended: map[netip.Addr]int{},
 	}, err
 }
