@@ -58,7 +58,7 @@ func (c *cluster) bodyOf(on, router, gist string) (id string, body []byte) {
 }
 
 // newest picks an LSA by its gist: that of the newest generation (TLV 2), since an
-// older one is there for 15 s more.
+// older one is there for 15 s more. Each incarnation begins them anew.
 func newest(rows []lsaRow, gist string) (id string, body []byte, err error) {
 	for _, r := range rows {
 		if !strings.HasPrefix(r.Gist, gist) {

@@ -98,7 +98,7 @@ func (c *cluster) dump() {
 	for _, h := range c.lab.Topology().All() {
 		if all, err := c.lab.VTY(h.Name, "ospfd", "show ip ospf database"); err == nil { // a host need not run OSPF
 			_, externals, _ := strings.Cut(all, "AS External Link States")
-			externals, _, _ = strings.Cut(externals, "AS-Global Opaque")
+			externals, _, _ = strings.Cut(externals, "AS-external Opaque")
 			c.Logf("what the ospfd of %s has of type 5: %s", h.Name, externals)
 		}
 	}

@@ -84,8 +84,8 @@ type speaker struct {
 	// prefix-list denies it flushes. So such an address is let through again only
 	// when it is announced.
 	withheld map[netip.Addr]bool
-	// ended were withdrawn a short while ago, or there is a session with ospfd since
-	// then only: how often ospfd was looked at.
+	// ended is what ospfd should not announce: withdrawn a short while ago, or not
+	// announced here since the session with it began. How often was looked since?
 	ended map[netip.Addr]int
 	// deaf: Quagga 1.0 to 1.2 frees what it redistributes when it loses zebra and
 	// keeps nothing in its place (lib/zclient.c, zclient_stop): until it is
@@ -110,10 +110,10 @@ func (s *speaker) do(ctx context.Context, j job) error {
 		delete(s.kept, j.addr)
 		return s.address(ctx, j)
 	case jobPermit:
-		if s.kept[j.addr] { // announced by an earlier life
-			delete(s.kept, j.addr)
+		if s.kept[j.addr] && !j.on { // an earlier life has announced it
 			s.announced[j.addr] = true
 		}
+		delete(s.kept, j.addr)
 		return s.permit(ctx, j.addr, j.on)
 	case jobPrepare:
 		s.deaf = false // it may be another one

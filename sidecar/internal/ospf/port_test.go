@@ -217,6 +217,22 @@ func TestABodyThatWouldHarmOspfdIsRefusedHere(t *testing.T) {
 	}
 }
 
+// awaitRefusalAndEnd waits, in whatever order they are told, for a refusal that
+// passes, and that an LSA is gone.
+func (l *listener) awaitRefusalAndEnd(ref machine.LSARef) {
+	l.t.Helper()
+	var refused, gone bool
+	l.await("a refusal that passes, and that "+ref.String()+" is gone", func(ev machine.Event) bool {
+		switch ev := ev.(type) {
+		case machine.OriginateDone:
+			refused = refused || ev.Result == machine.OriginateRetry
+		case machine.LSAGone:
+			gone = gone || ev.Ref == ref
+		}
+		return refused && gone
+	})
+}
+
 // await waits for an event that satisfies is.
 func (l *listener) await(what string, is func(machine.Event) bool) machine.Event {
 	l.t.Helper()
@@ -675,16 +691,7 @@ func TestTypesThatAnotherClientTookAlongAreRegisteredAgain(t *testing.T) {
 	srv.ForgetTypes(advert.OpaqueType)
 	ref := machine.LSARef{Scope: machine.ASScope, ID: 1}
 	h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
-	var refused, gone bool // in whatever order
-	h.await("a refusal that passes, and that what was said before is gone", func(ev machine.Event) bool {
-		switch ev := ev.(type) {
-		case machine.OriginateDone:
-			refused = refused || ev.Result == machine.OriginateRetry
-		case machine.LSAGone:
-			gone = gone || ev.Ref == before
-		}
-		return refused && gone
-	})
+	h.awaitRefusalAndEnd(before)
 	srv.Await(t, "the three types again", func() bool { return registrations(srv) == 6 })
 	next := machine.LSARef{Scope: machine.ASScope, ID: 3}
 	h.Do(machine.Originate{Ref: next, Body: nodeBody(t, "n1", 2)}) // as the machine does a second later
@@ -736,17 +743,7 @@ func TestAnLSAThatOSPFDForgotToBeItsOwnIsOverwrittenAndDeleted(t *testing.T) {
 				srv.ForgetTypes(advert.OpaqueType)
 				ref := machine.LSARef{Scope: s, ID: 1}
 				h.Do(machine.Originate{Ref: ref, Body: nodeBody(t, "n1", 1)})
-				// Nobody need ask for its end, which may be told before the refusal.
-				var refused, gone bool
-				h.await("a refusal that passes, and that it is gone", func(ev machine.Event) bool {
-					switch ev := ev.(type) {
-					case machine.OriginateDone:
-						refused = refused || ev.Result == machine.OriginateRetry
-					case machine.LSAGone:
-						gone = gone || ev.Ref == ref
-					}
-					return refused && gone
-				})
+				h.awaitRefusalAndEnd(ref) // nobody need ask for its end
 				srv.Await(t, "the three types again", func() bool { return registrations(srv) >= 6 })
 				srv.Await(t, "its end", func() bool { return len(live(srv)) == 0 })
 				srv.Await(t, "an LSA and its end on their way to the neighbours", func() bool {

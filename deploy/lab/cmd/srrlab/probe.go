@@ -138,7 +138,7 @@ func (e *env) answer() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&name, "name", "", "who answers (default: the host name)")
 	f.StringVar(&listen, "listen", "0.0.0.0:7777", "service address and port; 0.0.0.0 answers on every address")
-	f.StringVar(&pidfile, "pidfile", "", "file for the process id; it is there when both are bound")
+	f.StringVar(&pidfile, "pidfile", "", "file for the process id; it is there when both are bound, with --background before that")
 	f.BoolVar(&background, "background", false, "return when bound")
 	f.Bool("stop", false, "end the one of --pidfile")
 	return c
